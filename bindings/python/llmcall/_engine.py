@@ -1,0 +1,230 @@
+"""The engine handle: opening, loading, text and tokens, scores, metrics."""
+
+import ctypes as c
+import os
+import threading
+
+from . import _abi, _values
+from ._abi import lib
+from ._completions import Chat, Completions
+from ._hooks import make_hooks
+from ._messages import make_messages
+from ._types import Error, Status, check, record
+
+_MODEL_NUMBERS = {"context_length": _values.U32, "kv_bytes": _values.U64, "max_memory": _values.U64, "price_prompt": _values.I64,
+                  "price_cached": _values.I64, "price_completion": _values.I64}
+_ENGINE_NUMBERS = {"max_step_tokens": _values.U32, "max_sequences": _values.U32, "max_queue": _values.U32,
+                   "max_choices": _values.U32}
+_ENGINE_KEYS = (*_ENGINE_NUMBERS, "prefix_cache")
+
+
+def version():
+    return lib.llmcall_version().decode()
+
+
+def _progress(function, failure):
+    """The callback; what it raises stops the load and is raised again by it."""
+    def call(user, done, total):
+        try:
+            return 1 if function(done, total) else 0
+        except BaseException as problem:
+            failure.append(problem)
+            return 1
+
+    return _abi.ProgressFn(call)
+
+
+def _model_options(path, *, vocab_only=False, name=None, chat_template=None, progress=None, failure=None, **numbers):
+    options = _abi.ModelOptions()
+    lib.llmcall_model_options_defaults(c.byref(options))
+    options.path = _values.c_string("path", os.fsencode(path))
+    options.vocab_only = _values.flag("vocab_only", vocab_only)
+    options.name = _values.c_string("name", name) if name else None
+    options.chat_template = _values.c_string("chat_template", chat_template) if chat_template is not None else None
+    for key, value in numbers.items():
+        if key not in _MODEL_NUMBERS:
+            raise TypeError(f"unexpected keyword argument '{key}'")
+        setattr(options, key, _values.integer(key, value, *_MODEL_NUMBERS[key]))
+    if progress:
+        options.progress = _progress(progress, failure if failure is not None else [])
+    return options
+
+
+def _engine_options(*, threads=2, prefix_cache=True, **numbers):
+    options = _abi.EngineOptions()
+    lib.llmcall_engine_options_defaults(c.byref(options))
+    options.threads = _values.integer("threads", threads, *_values.I32)
+    options.disable_prefix_cache = 1 - _values.flag("prefix_cache", prefix_cache)
+    for key, value in numbers.items():
+        setattr(options, key, _values.integer(key, value, *_ENGINE_NUMBERS[key]))
+    return options
+
+
+def estimate(path, *, threads=2, **options):
+    """Bytes that Engine(path, ...) would take, from the file's header alone."""
+    engine = _engine_options(threads=threads, **{k: options.pop(k) for k in _ENGINE_KEYS if k in options})
+    memory, error = _abi.Memory(), _abi.Error()
+    check(lib.llmcall_estimate(c.byref(engine), c.byref(_model_options(path, **options)), c.byref(memory), c.byref(error)), error)
+    return record(memory)
+
+
+def render_template(template, messages, tools=None, add_generation_prompt=True, bos_token="", eos_token="", **variables):
+    """Not served by this version; Engine.apply_template renders with a loaded model's template, or the one it was given."""
+    raise Error.unsupported("template", "A template without a model is not served by this version.")
+
+
+class Grammar:
+    """Not served by this version."""
+
+    def __init__(self, *, json_schema=None, regex=None, gbnf=None):
+        name = "json_schema" if json_schema is not None else "regex" if regex is not None else "gbnf"
+        raise Error.unsupported(name, f"{name} is not served by this version.")
+
+
+class Engine:
+    """One engine with the model at path. threads=0: nothing runs until step() is called or somebody waits for an answer;
+    threads=-1: one a core.
+
+    Keywords: vocab_only, context_length, kv_bytes, max_memory, name, chat_template, price_* (1e-9 of the currency a million
+    tokens), progress(done, total) -> true to stop; max_step_tokens, max_sequences, max_queue, max_choices, prefix_cache;
+    and the hooks admit, route, moderate, usage, span (see _hooks.py), which must not call the engine. Any thread may use an
+    engine.
+    """
+
+    def __init__(self, path, threads=2, *, admit=None, route=None, moderate=None, usage=None, span=None, log=None, **options):
+        self._handle = c.c_void_p()
+        self._stepping = threading.Lock()
+        engine = _engine_options(threads=threads, **{k: options.pop(k) for k in _ENGINE_KEYS if k in options})
+        self.threads = engine.threads
+        self._hooks = make_hooks(admit=admit, route=route, moderate=moderate, usage=usage, span=span)
+        if self._hooks:
+            engine.hooks = c.pointer(self._hooks)
+        if log:
+            engine.log = self._log = _abi.LogFn(lambda user, level, message: log(level, message.decode("utf-8", "replace")))
+        error = _abi.Error()
+        check(lib.llmcall_engine_open(c.byref(engine), c.byref(self._handle), c.byref(error)), error)
+        try:
+            self.load(path, **options)
+        except BaseException:
+            self.close()
+            raise
+
+    # Made anew each time: kept ones would be a reference cycle, and the engine would be freed at some later moment.
+    @property
+    def chat(self):
+        return Chat(self)
+
+    @property
+    def completions(self):
+        return Completions(self)
+
+    def load(self, path, **options):
+        """Adds a model. Beside calls that run: they wait."""
+        error, failure = _abi.Error(), []
+        model = _model_options(path, failure=failure, **options)
+        status = lib.llmcall_engine_load(self._handle, c.byref(model), c.byref(error))
+        if failure:
+            raise failure[0]
+        check(status, error)
+
+    def close(self):
+        """Ends what still runs. Not from a hook."""
+        if self._handle:
+            lib.llmcall_engine_close(c.byref(self._handle))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __del__(self):
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def step(self):
+        """One step of an engine with threads=0; true while there is more to do."""
+        busy, error = c.c_int32(), _abi.Error()
+        with self._stepping:
+            check(lib.llmcall_engine_step(self._handle, c.byref(busy), c.byref(error)), error)
+        return bool(busy.value)
+
+    def tokenize(self, text, special=True, *, add_bos_eos=False, model=None):
+        """Token ids. special: control tokens written in the text become those tokens (text must then be trusted)."""
+        data, flags = _values.text("text", text), (1 if special else 0) | (2 if add_bos_eos else 0)
+        n, error, name = c.c_size_t(), _abi.Error(), _name(model)
+        room = len(data) + 8
+        while True:
+            ids = (c.c_int32 * room)()
+            status = lib.llmcall_tokenize(self._handle, name, data, len(data), flags, ids, room, c.byref(n), c.byref(error))
+            if status != Status.BUFFER:
+                check(status, error)
+                return list(ids[: n.value])
+            room = n.value
+
+    def detokenize(self, ids, *, special=False, model=None):
+        """The bytes of the ids, which need not be whole characters."""
+        tokens = make_tokens(ids)
+        return self._sized(lambda *out: lib.llmcall_detokenize(self._handle, _name(model), tokens, len(tokens), int(bool(special)),
+                                                               *out))
+
+    def apply_template(self, messages, *, add_generation_prompt=True, model=None, **variables):
+        """The prompt that the model's chat template makes of messages."""
+        if variables:
+            name = next(iter(variables))
+            raise Error.unsupported(name, f"Template variables ({name}) are not served by this version.")
+        array = make_messages(messages)
+        data = self._sized(lambda *out: lib.llmcall_apply_template(self._handle, _name(model), array, len(array),
+                                                                   int(bool(add_generation_prompt)), *out))
+        return data.decode()
+
+    def count_tokens(self, messages, *, model=None):
+        """Prompt tokens that a chat completion of these messages would be billed for."""
+        n, error, array = c.c_size_t(), _abi.Error(), make_messages(messages)
+        check(lib.llmcall_count_tokens(self._handle, _name(model), array, len(array), c.byref(n), c.byref(error)), error)
+        return n.value
+
+    def score(self, tokens, *, model=None):
+        """Logits after each token: a numpy array (len(tokens), vocabulary), float32."""
+        import numpy
+
+        ids, error = make_tokens(tokens), _abi.Error()
+        logits = numpy.empty((len(ids), self.model_info(model).vocab_size), numpy.float32)
+        pointer = logits.ctypes.data_as(c.POINTER(c.c_float))
+        check(lib.llmcall_score(self._handle, _name(model), ids, len(ids), pointer, logits.size, c.byref(error)), error)
+        return logits
+
+    def model_info(self, model=None):
+        return self._info(lib.llmcall_model_info, _abi.ModelInfo(), _name(model))
+
+    def device_info(self):
+        return self._info(lib.llmcall_device_info, _abi.DeviceInfo())
+
+    def metrics(self):
+        return self._info(lib.llmcall_metrics, _abi.Metrics())
+
+    def _info(self, function, struct, *arguments):
+        error = _abi.Error()
+        check(function(self._handle, *arguments, c.byref(struct), c.byref(error)), error)
+        return record(struct)
+
+    def _sized(self, function):
+        """Calls function(buffer, capacity, size, error), again with room enough if the first try had too little."""
+        capacity = 4096
+        while True:
+            out, size, error = c.create_string_buffer(capacity), c.c_size_t(), _abi.Error()
+            status = function(out, capacity, c.byref(size), c.byref(error))
+            if status != Status.BUFFER:
+                check(status, error)
+                return out.raw[: size.value]
+            capacity = size.value
+
+
+def _name(model):
+    return _values.c_string("model", model) if model else None
+
+
+def make_tokens(tokens):
+    """A ctypes array of ids."""
+    tokens = _values.ids("tokens", tokens)
+    return (c.c_int32 * len(tokens))(*tokens)

@@ -1,0 +1,61 @@
+/* Attention over paged keys and values, and the layout of a page. Exact definition: kernels/README.md.
+ *
+ * A page holds 16 positions. Its block for one layer and KV head is K as (head_dim, 16), so that the lanes of a vector are keys
+ * and q . k needs no sum across lanes, then V as (16, head_dim); f16 or f32. A query walks its positions in groups of 64 (4
+ * pages) that begin at absolute positions 0, 64, 128, ...; each group has its own maximum m, sum l and output o, and the groups
+ * are folded in rising order into a running (M, L, O). A group's result depends on the query and the group alone. */
+#ifndef LLMC_ATTENTION_H
+#define LLMC_ATTENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cpu/cpu.h"
+
+enum { LLMC_KV_PAGE = 16, LLMC_KV_GROUP = 64, LLMC_ATTENTION_QUERIES = 48 };
+
+/* Bytes of one layer and KV head in a page: K, then V. */
+static inline size_t llmc_kv_block_bytes(uint32_t head_dim, int half) {
+    return (size_t)2 * LLMC_KV_PAGE * head_dim * (half ? 2 : 4);
+}
+
+/* Up to LLMC_ATTENTION_QUERIES rows that read the same KV head of the same sequence. */
+typedef struct llmc_attention_job {
+    uint32_t head_dim;
+    int half; /* 1: K and V are f16; 0: f32 */
+    float scale;
+    uint32_t n_queries;
+    const float *q[LLMC_ATTENTION_QUERIES];    /* (head_dim) each */
+    float *out[LLMC_ATTENTION_QUERIES];        /* (head_dim) each */
+    uint32_t position[LLMC_ATTENTION_QUERIES]; /* never falling; query i sees positions 0 .. position[i] */
+    const uint32_t *pages;                     /* page of position p is pages[p / 16] */
+    const uint8_t *base;                       /* block of page n: base + n * page_bytes */
+    size_t page_bytes;
+} llmc_attention_job;
+
+typedef struct llmc_attention_kernels {
+    /* out = softmax(scale * q . k) . v of every query. scratch: llmc_attention_scratch_bytes, 64-byte aligned. */
+    void (*attend)(const llmc_attention_job *job, void *scratch);
+    /* The results of groups [first, end) alone, not folded: partial[(g - first) * n_queries + i] is a row of
+     * llmc_attention_partial_floats: o (head_dim, padded), m, l. Every query must reach into group end - 1. */
+    void (*groups)(const llmc_attention_job *job, uint32_t first, uint32_t end, float *partial, void *scratch);
+    /* Folds rows made by `groups`, for groups 0 .. n_groups - 1 of one query; row g is at partial + g * stride floats. The same
+     * bits as attend. The rows are used up. */
+    void (*fold)(float *partial, size_t stride, uint32_t n_groups, uint32_t head_dim, float *out);
+    /* K and V (head_dim) of one position into slot (0 .. 15) of a block. */
+    void (*store)(uint8_t *block, int half, uint32_t head_dim, uint32_t slot, const float *k, const float *v);
+} llmc_attention_kernels;
+
+size_t llmc_attention_scratch_bytes(uint32_t head_dim);
+
+static inline size_t llmc_attention_partial_floats(uint32_t head_dim) { /* a multiple of 16 */
+    return (((size_t)head_dim + 15) & ~(size_t)15) + 16;
+}
+
+/* Equal bits on every tier. */
+void llmc_attention_kernels_init(llmc_attention_kernels *kernels, llmc_cpu_tier tier);
+
+void llmc_attention_kernels_avx2(llmc_attention_kernels *kernels);
+void llmc_attention_kernels_avx512(llmc_attention_kernels *kernels);
+
+#endif

@@ -1,0 +1,370 @@
+/* Rows of GGUF blocks into tiles, once when a model is loaded, and rows of tiles back into floats (embeddings, tests). */
+#include "kernels/cpu/pack.h"
+
+#include <string.h>
+
+#include "kernels/cpu/half.h"
+
+#define LEGACY(bytes, low, high, off, sc, sbytes)                                                                              \
+    { 32, bytes, low, high, off, sc, sbytes }
+#define K_TYPE(bytes, low, high, off, sc, sbytes)                                                                              \
+    { 256, bytes, low, high, off, sc, sbytes }
+
+static const llmc_tile_layout layouts[LLMC_PACK_TYPES] = {
+    [LLMC_PACK_F32] = {1, 4, 0, 0, 0, 0, 0},
+    [LLMC_PACK_F16] = {1, 2, 0, 0, 0, 0, 0},
+    [LLMC_PACK_BF16] = {1, 2, 0, 0, 0, 0, 0},
+    [LLMC_PACK_Q4_0] = LEGACY(18, 4, 0, 8, LLMC_SCALES_D, 32),
+    [LLMC_PACK_Q4_1] = LEGACY(20, 4, 0, 0, LLMC_SCALES_D_MIN, 64),
+    [LLMC_PACK_Q5_0] = LEGACY(22, 4, 1, 16, LLMC_SCALES_D, 32),
+    [LLMC_PACK_Q5_1] = LEGACY(24, 4, 1, 0, LLMC_SCALES_D_MIN, 64),
+    [LLMC_PACK_Q8_0] = LEGACY(34, 8, 0, 128, LLMC_SCALES_D, 32),
+    [LLMC_PACK_Q2_K] = K_TYPE(84, 2, 0, 0, LLMC_SCALES_K16_MIN, 320),
+    [LLMC_PACK_Q3_K] = K_TYPE(110, 2, 1, 4, LLMC_SCALES_K16, 288),
+    [LLMC_PACK_Q4_K] = K_TYPE(144, 4, 0, 0, LLMC_SCALES_K32_MIN, 320),
+    [LLMC_PACK_Q5_K] = K_TYPE(176, 4, 1, 0, LLMC_SCALES_K32_MIN, 320),
+    [LLMC_PACK_Q6_K] = K_TYPE(210, 4, 2, 32, LLMC_SCALES_K16, 288),
+};
+
+const llmc_tile_layout *llmc_tile_layout_of(int32_t type) {
+    if (type < 0 || type >= LLMC_PACK_TYPES || !layouts[type].block_cols) return NULL;
+    return &layouts[type];
+}
+
+/* Of the quants section of a tile; of the whole tile for types without scales. */
+static size_t quants_bytes(const llmc_tile_layout *layout, uint32_t cols) {
+    if (layout->block_cols == 1) return (size_t)cols * LLMC_TILE_ROWS * layout->block_bytes;
+    return (size_t)cols / 32 * 64 * (layout->low_bits + layout->high_bits);
+}
+
+size_t llmc_packed_tile_bytes(int32_t type, uint32_t cols) {
+    const llmc_tile_layout *layout = llmc_tile_layout_of(type);
+    if (!layout || cols % layout->block_cols) return 0;
+    return llmc_round_up_64(quants_bytes(layout, cols) + (size_t)cols / layout->block_cols * layout->scale_bytes);
+}
+
+size_t llmc_packed_bytes(int32_t type, uint32_t rows, uint32_t cols) {
+    size_t tiles = (size_t)rows / LLMC_TILE_ROWS + (rows % LLMC_TILE_ROWS != 0);
+    return tiles * llmc_packed_tile_bytes(type, cols);
+}
+
+llmc_act_form llmc_act_form_of(int32_t weight_type) {
+    return llmc_act_form_inline(weight_type);
+}
+
+size_t llmc_act_row_bytes(llmc_act_form form, uint32_t cols) {
+    return llmc_act_bytes(form, cols);
+}
+
+/* --- a block of the file as plain numbers --- */
+
+typedef struct plain_block {
+    uint16_t d, m;      /* f16; m is the minimum, or a K type's dmin */
+    uint8_t scale[16];  /* of sub-blocks; signed for K16 */
+    uint8_t min[16];    /* of sub-blocks */
+    uint8_t field[256]; /* columns in order, before the offset */
+} plain_block;
+
+static uint16_t read_u16(const uint8_t *bytes) {
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+static uint32_t read_u32(const uint8_t *bytes) {
+    return read_u16(bytes) | (uint32_t)read_u16(bytes + 2) << 16;
+}
+
+/* 32 fields from the bits of 32 bytes. */
+static void copy_bits_32(const uint8_t *bytes, int shift, int mask, uint8_t *field) {
+    for (int i = 0; i < 32; i++) field[i] = (uint8_t)(bytes[i] >> shift & mask);
+}
+
+static void or_bits_32(const uint8_t *bytes, int shift, int mask, int to, uint8_t *field) {
+    for (int i = 0; i < 32; i++) field[i] = (uint8_t)(field[i] | (bytes[i] >> shift & mask) << to);
+}
+
+static void read_nibbles_32(const uint8_t *qs, uint8_t *field) {
+    for (int i = 0; i < 16; i++) {
+        field[i] = qs[i] & 15;
+        field[i + 16] = qs[i] >> 4;
+    }
+}
+
+static void read_fifth_bits_32(const uint8_t *bytes, uint8_t *field) {
+    uint32_t bits = read_u32(bytes);
+    for (int i = 0; i < 32; i++) field[i] = (uint8_t)(field[i] | (bits >> i & 1) << 4);
+}
+
+static void read_legacy(int32_t type, const uint8_t *block, plain_block *plain) {
+    int has_min = type == LLMC_PACK_Q4_1 || type == LLMC_PACK_Q5_1;
+    int has_high = type == LLMC_PACK_Q5_0 || type == LLMC_PACK_Q5_1;
+    const uint8_t *rest = block + (has_min ? 4 : 2);
+    plain->d = read_u16(block);
+    plain->m = has_min ? read_u16(block + 2) : 0;
+    if (type == LLMC_PACK_Q8_0) {
+        for (int i = 0; i < 32; i++) plain->field[i] = rest[i] ^ 0x80;
+        return;
+    }
+    read_nibbles_32(rest + (has_high ? 4 : 0), plain->field);
+    if (has_high) read_fifth_bits_32(rest, plain->field);
+}
+
+/* 8 scales and 8 minima of 6 bits in 12 bytes, as Q4_K and Q5_K have them. */
+static void read_scales_6x16(const uint8_t *bytes, uint8_t scale[16], uint8_t min[16]) {
+    for (int i = 0; i < 4; i++) {
+        scale[i] = bytes[i] & 63;
+        min[i] = bytes[i + 4] & 63;
+        scale[i + 4] = (uint8_t)((bytes[i + 8] & 15) | (bytes[i] >> 6) << 4);
+        min[i + 4] = (uint8_t)((bytes[i + 8] >> 4) | (bytes[i + 4] >> 6) << 4);
+    }
+}
+
+static void read_q4_k_q5_k(int32_t type, const uint8_t *block, plain_block *plain) {
+    const uint8_t *high = type == LLMC_PACK_Q5_K ? block + 16 : NULL;
+    const uint8_t *qs = block + (high ? 48 : 16);
+    plain->d = read_u16(block);
+    plain->m = read_u16(block + 2);
+    read_scales_6x16(block + 4, plain->scale, plain->min);
+    for (int sub = 0; sub < 8; sub++) {
+        copy_bits_32(qs + sub / 2 * 32, (sub & 1) * 4, 15, plain->field + sub * 32);
+        if (high) or_bits_32(high, sub, 1, 4, plain->field + sub * 32);
+    }
+}
+
+static void read_q2_k(const uint8_t *block, plain_block *plain) {
+    for (int sub = 0; sub < 16; sub++) {
+        plain->scale[sub] = block[sub] & 15;
+        plain->min[sub] = block[sub] >> 4;
+    }
+    for (int i = 0; i < 8; i++) copy_bits_32(block + 16 + i / 4 * 32, i % 4 * 2, 3, plain->field + i * 32);
+    plain->d = read_u16(block + 80);
+    plain->m = read_u16(block + 82);
+}
+
+static void read_q3_k(const uint8_t *block, plain_block *plain) {
+    const uint8_t *high = block, *qs = block + 32, *scales = block + 96;
+    for (int i = 0; i < 8; i++) {
+        copy_bits_32(qs + i / 4 * 32, i % 4 * 2, 3, plain->field + i * 32);
+        or_bits_32(high, i, 1, 2, plain->field + i * 32);
+    }
+    for (int sub = 0; sub < 16; sub++) {
+        int low = scales[sub % 8] >> sub / 8 * 4 & 15;
+        int top = scales[8 + sub % 4] >> sub / 4 * 2 & 3;
+        plain->scale[sub] = (uint8_t)((low | top << 4) - 32);
+    }
+    plain->d = read_u16(block + 108);
+    plain->m = 0;
+}
+
+static void read_q6_k(const uint8_t *block, plain_block *plain) {
+    for (int i = 0; i < 8; i++) {
+        int half = i / 4, quarter = i % 4;
+        copy_bits_32(block + half * 64 + (quarter & 1) * 32, quarter / 2 * 4, 15, plain->field + i * 32);
+        or_bits_32(block + 128 + half * 32, quarter * 2, 3, 4, plain->field + i * 32);
+    }
+    memcpy(plain->scale, block + 192, 16);
+    plain->d = read_u16(block + 208);
+    plain->m = 0;
+}
+
+static void read_block(int32_t type, const uint8_t *block, plain_block *plain) {
+    switch (type) {
+    case LLMC_PACK_Q2_K:
+        read_q2_k(block, plain);
+        break;
+    case LLMC_PACK_Q3_K:
+        read_q3_k(block, plain);
+        break;
+    case LLMC_PACK_Q4_K:
+    case LLMC_PACK_Q5_K:
+        read_q4_k_q5_k(type, block, plain);
+        break;
+    case LLMC_PACK_Q6_K:
+        read_q6_k(block, plain);
+        break;
+    default:
+        read_legacy(type, block, plain);
+    }
+}
+
+/* --- planes of a tile --- */
+
+/* Fields' bits [shift, shift + bits) of 8 groups into the plane at base, for one lane. */
+static void put_plane(uint8_t *base, uint32_t lane, uint32_t bits, uint32_t shift, const uint32_t groups[8]) {
+    uint32_t mask = (0xffu >> (8 - bits)) * 0x01010101u, per_vector = 8 / bits;
+    for (uint32_t g = 0; g < 8; g += per_vector) {
+        uint32_t word = 0;
+        for (uint32_t i = 0; i < per_vector; i++) word |= (groups[g + i] >> shift & mask) << i * bits;
+        memcpy(base + g / per_vector * 64 + lane * 4, &word, 4);
+    }
+}
+
+static void get_plane(const uint8_t *base, uint32_t lane, uint32_t bits, uint32_t shift, uint32_t groups[8]) {
+    uint32_t mask = (0xffu >> (8 - bits)) * 0x01010101u, per_vector = 8 / bits;
+    for (uint32_t g = 0; g < 8; g++) {
+        uint32_t word;
+        memcpy(&word, base + g / per_vector * 64 + lane * 4, 4);
+        groups[g] |= (word >> g % per_vector * bits & mask) << shift;
+    }
+}
+
+static void put_fields(const llmc_tile_layout *layout, uint8_t *quants, uint32_t lane, const uint8_t fields[32]) {
+    uint32_t groups[8];
+    memcpy(groups, fields, 32);
+    put_plane(quants, lane, layout->low_bits, 0, groups);
+    if (layout->high_bits) put_plane(quants + layout->low_bits * 64, lane, layout->high_bits, layout->low_bits, groups);
+}
+
+void llmc_tile_fields(const llmc_tile_layout *layout, const uint8_t *quants, uint32_t lane, uint8_t fields[32]) {
+    uint32_t groups[8] = {0};
+    get_plane(quants, lane, layout->low_bits, 0, groups);
+    if (layout->high_bits) get_plane(quants + layout->low_bits * 64, lane, layout->high_bits, layout->low_bits, groups);
+    memcpy(fields, groups, 32);
+}
+
+static void put_pairs(uint8_t *pairs, uint32_t lane, const uint8_t *values, uint32_t n_pairs) {
+    for (uint32_t i = 0; i < n_pairs * 2; i++) pairs[i / 2 * 32 + lane * 2 + i % 2] = values[i];
+}
+
+static void get_pairs(const uint8_t *pairs, uint32_t lane, uint8_t *values, uint32_t n_pairs) {
+    for (uint32_t i = 0; i < n_pairs * 2; i++) values[i] = pairs[i / 2 * 32 + lane * 2 + i % 2];
+}
+
+static void put_scales(const llmc_tile_layout *layout, uint8_t *scales, uint32_t lane, const plain_block *plain) {
+    uint8_t both[16];
+    memcpy(scales + lane * 2, &plain->d, 2);
+    if (layout->scales != LLMC_SCALES_D && layout->scales != LLMC_SCALES_K16) memcpy(scales + 32 + lane * 2, &plain->m, 2);
+    switch (layout->scales) {
+    case LLMC_SCALES_K32_MIN:
+        put_pairs(scales + 64, lane, plain->scale, 4);
+        put_pairs(scales + 192, lane, plain->min, 4);
+        break;
+    case LLMC_SCALES_K16:
+        put_pairs(scales + 32, lane, plain->scale, 8);
+        break;
+    case LLMC_SCALES_K16_MIN:
+        for (int i = 0; i < 16; i++) both[i] = (uint8_t)(plain->scale[i] | plain->min[i] << 4);
+        put_pairs(scales + 64, lane, both, 8);
+        break;
+    default:
+        break;
+    }
+}
+
+static void get_scales(const llmc_tile_layout *layout, const uint8_t *scales, uint32_t lane, plain_block *plain) {
+    memcpy(&plain->d, scales + lane * 2, 2);
+    plain->m = 0;
+    if (layout->scales != LLMC_SCALES_D && layout->scales != LLMC_SCALES_K16) memcpy(&plain->m, scales + 32 + lane * 2, 2);
+    switch (layout->scales) {
+    case LLMC_SCALES_K32_MIN:
+        get_pairs(scales + 64, lane, plain->scale, 4);
+        get_pairs(scales + 192, lane, plain->min, 4);
+        break;
+    case LLMC_SCALES_K16:
+        get_pairs(scales + 32, lane, plain->scale, 8);
+        break;
+    case LLMC_SCALES_K16_MIN:
+        get_pairs(scales + 64, lane, plain->scale, 8);
+        for (int i = 0; i < 16; i++) {
+            plain->min[i] = plain->scale[i] >> 4;
+            plain->scale[i] &= 15;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* --- rows --- */
+
+static void pack_quantized_row(const llmc_packed *packed, const llmc_tile_layout *layout, uint8_t *tile, uint32_t lane,
+                               const uint8_t *blocks) {
+    uint32_t quant_bytes = 64u * (layout->low_bits + layout->high_bits), n_blocks = packed->cols / layout->block_cols;
+    uint8_t *quants = tile, *scales = tile + quants_bytes(layout, packed->cols);
+    for (uint32_t b = 0; b < n_blocks; b++) {
+        plain_block plain;
+        read_block(packed->type, blocks + (size_t)b * layout->block_bytes, &plain);
+        put_scales(layout, scales, lane, &plain);
+        scales += layout->scale_bytes;
+        for (uint32_t c = 0; c < layout->block_cols; c += 32, quants += quant_bytes)
+            put_fields(layout, quants, lane, plain.field + c);
+    }
+}
+
+static void pack_float_row(const llmc_packed *packed, const llmc_tile_layout *layout, uint8_t *tile, uint32_t lane,
+                           const uint8_t *row) {
+    size_t size = layout->block_bytes;
+    for (size_t c = 0; c < packed->cols; c++) {
+        if (size == 4) memcpy(tile + (c * LLMC_TILE_ROWS + lane) * 4, row + c * 4, 4);
+        else memcpy(tile + (c * LLMC_TILE_ROWS + lane) * 2, row + c * 2, 2);
+    }
+}
+
+void llmc_pack_rows(llmc_packed *packed, uint32_t first_row, uint32_t n_rows, const void *blocks) {
+    const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
+    if (!layout) return;
+    size_t row_bytes = (size_t)packed->cols / layout->block_cols * layout->block_bytes;
+    for (uint32_t r = 0; r < n_rows; r++) {
+        uint32_t row = first_row + r, lane = row % LLMC_TILE_ROWS;
+        uint8_t *tile = packed->data + (size_t)(row / LLMC_TILE_ROWS) * packed->tile_bytes;
+        const uint8_t *source = (const uint8_t *)blocks + r * row_bytes;
+        if (lane == 0) memset(tile, 0, packed->tile_bytes);
+        if (layout->block_cols == 1) pack_float_row(packed, layout, tile, lane, source);
+        else pack_quantized_row(packed, layout, tile, lane, source);
+    }
+}
+
+static void unpack_float_row(const llmc_packed *packed, const uint8_t *tile, uint32_t lane, float *out) {
+    for (size_t c = 0; c < packed->cols; c++) {
+        size_t i = c * LLMC_TILE_ROWS + lane;
+        uint16_t half;
+        if (packed->type == LLMC_PACK_F32) {
+            memcpy(out + c, tile + i * 4, 4);
+            continue;
+        }
+        memcpy(&half, tile + i * 2, 2);
+        out[c] = packed->type == LLMC_PACK_F16 ? llmc_f16_to_f32(half) : llmc_bf16_to_f32(half);
+    }
+}
+
+/* The values of 32 columns from column c of a block on, with the roundings of the file format's definition. */
+static void field_values(const llmc_tile_layout *layout, const plain_block *plain, uint32_t c, const uint8_t fields[32],
+                         float *out) {
+    float d = llmc_f16_to_f32(plain->d), m = llmc_f16_to_f32(plain->m);
+    uint32_t sub_cols = layout->scales == LLMC_SCALES_K32_MIN ? 32 : 16;
+    for (uint32_t i = 0; i < 32; i++) {
+        uint32_t sub = (c + i) / sub_cols;
+        float q = (float)(fields[i] - layout->offset);
+        switch (layout->scales) {
+        case LLMC_SCALES_D:
+            out[i] = d * q;
+            break;
+        case LLMC_SCALES_D_MIN:
+            out[i] = d * q + m;
+            break;
+        case LLMC_SCALES_K16:
+            out[i] = d * (float)(int8_t)plain->scale[sub] * q;
+            break;
+        default:
+            out[i] = d * (float)plain->scale[sub] * q - m * (float)plain->min[sub];
+        }
+    }
+}
+
+void llmc_unpack_row(const llmc_packed *packed, uint32_t row, float *out) {
+    const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
+    if (!layout) return;
+    uint32_t lane = row % LLMC_TILE_ROWS, quant_bytes = 64u * (layout->low_bits + layout->high_bits);
+    const uint8_t *quants = packed->data + (size_t)(row / LLMC_TILE_ROWS) * packed->tile_bytes;
+    const uint8_t *scales = quants + quants_bytes(layout, packed->cols);
+    if (layout->block_cols == 1) {
+        unpack_float_row(packed, quants, lane, out);
+        return;
+    }
+    for (uint32_t col = 0; col < packed->cols; col += 32, quants += quant_bytes) {
+        plain_block plain;
+        uint8_t fields[32];
+        get_scales(layout, scales + (size_t)(col / layout->block_cols) * layout->scale_bytes, lane, &plain);
+        llmc_tile_fields(layout, quants, lane, fields);
+        field_values(layout, &plain, col % layout->block_cols, fields, out + col);
+    }
+}

@@ -1,0 +1,89 @@
+/* How packed tiles and quantized activations lie in memory: shared by the packer and by every tier's kernels.
+ *
+ * A tile of a quantized weight is two sections. First the quants, 32 columns at a time: planes of `low_bits` and then
+ * `high_bits` bits, each plane whole 64-byte vectors. A *group* is 4 neighbouring columns; byte 4 * output + j of a vector has
+ * field(s) of column j of a group, 8 / bits groups to a vector, the first in the lowest bits. So a vector, shifted and masked,
+ * is an operand of vpdpbusd for 16 outputs. Second the scales, block after block (32 columns or 256), each 16 outputs wide:
+ *   Q4_0 Q5_0 Q8_0   d            f16
+ *   Q4_1 Q5_1        d m          f16
+ *   Q4_K Q5_K        d dmin       f16, 4 pairs of scales, 4 pairs of minima
+ *   Q6_K Q3_K        d            f16, 8 pairs of scales (signed)
+ *   Q2_K             d dmin       f16, 8 pairs of scale | minimum << 4
+ * where a pair is 32 bytes, byte 2 * output + j for sub-block 2 * pair + j. Tiles of F32, F16, BF16 have 16 values a column. */
+#ifndef LLMC_PACK_H
+#define LLMC_PACK_H
+
+#include "kernels/cpu/matmul.h"
+
+/* ggml's ids, again: kernels include nothing of src. */
+enum {
+    LLMC_PACK_F32 = 0,
+    LLMC_PACK_F16 = 1,
+    LLMC_PACK_Q4_0 = 2,
+    LLMC_PACK_Q4_1 = 3,
+    LLMC_PACK_Q5_0 = 6,
+    LLMC_PACK_Q5_1 = 7,
+    LLMC_PACK_Q8_0 = 8,
+    LLMC_PACK_Q2_K = 10,
+    LLMC_PACK_Q3_K = 11,
+    LLMC_PACK_Q4_K = 12,
+    LLMC_PACK_Q5_K = 13,
+    LLMC_PACK_Q6_K = 14,
+    LLMC_PACK_BF16 = 30,
+    LLMC_PACK_TYPES = 31
+};
+
+/* scales: what a block has beside d. */
+enum { LLMC_SCALES_D, LLMC_SCALES_D_MIN, LLMC_SCALES_K32_MIN, LLMC_SCALES_K16, LLMC_SCALES_K16_MIN };
+
+typedef struct llmc_tile_layout {
+    uint16_t block_cols;  /* columns of a block in the file; 0: type not held */
+    uint16_t block_bytes; /* of one row's block in the file */
+    uint8_t low_bits, high_bits;
+    uint8_t offset; /* weight = field - offset */
+    uint8_t scales;
+    uint16_t scale_bytes; /* of a tile's block */
+} llmc_tile_layout;
+
+const llmc_tile_layout *llmc_tile_layout_of(int32_t type); /* NULL: type not held */
+
+/* A block of activations: x is about d * q. Blocks of a row follow each other without gaps. */
+typedef struct llmc_act_32 {
+    float d;
+    float s;         /* d * sum of q */
+    int32_t neg_sum; /* -sum of q: times an offset, where accumulators of offset weights start */
+    int8_t q[32];
+} llmc_act_32;
+
+typedef struct llmc_act_256 {
+    float d;
+    int16_t sum_32[8]; /* sums of q over 32 and over 16 */
+    int16_t sum_16[16];
+    int8_t q[256];
+} llmc_act_256;
+
+static inline size_t llmc_round_up_64(size_t size) {
+    return (size + 63) & ~(size_t)63;
+}
+
+static inline size_t llmc_act_bytes(llmc_act_form form, uint32_t cols) {
+    if (form == LLMC_ACT_Q8_32) return llmc_round_up_64((size_t)cols / 32 * sizeof(llmc_act_32));
+    if (form == LLMC_ACT_Q8_256) return llmc_round_up_64((size_t)cols / 256 * sizeof(llmc_act_256));
+    return llmc_round_up_64((size_t)cols * sizeof(float));
+}
+
+/* llmc_act_form_of, for the tiers' libraries, which call nothing outside themselves. */
+static inline llmc_act_form llmc_act_form_inline(int32_t type) {
+    if (type >= LLMC_PACK_Q2_K && type <= LLMC_PACK_Q6_K) return LLMC_ACT_Q8_256;
+    return type >= LLMC_PACK_Q4_0 && type <= LLMC_PACK_Q8_0 ? LLMC_ACT_Q8_32 : LLMC_ACT_F32;
+}
+
+/* One column block of a packed tile as plain integers, for portable code: columns of one output. */
+void llmc_tile_fields(const llmc_tile_layout *layout, const uint8_t *quants, uint32_t lane, uint8_t fields[32]);
+
+#ifdef LLMC_X86
+void llmc_matmul_kernels_avx2(llmc_matmul_kernels *kernels);
+void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels);
+#endif
+
+#endif

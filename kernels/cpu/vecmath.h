@@ -1,0 +1,126 @@
+/* The library's own exp and what is made of it: the same operations in the same order for one float, 8 lanes and 16 lanes, so
+ * that every tier makes the same bits. Each vector section exists where its instruction set is compiled in.
+ *
+ * exp(x) = 2^n * e^r with n = round(x / ln 2) and |r| <= ln 2 / 2, e^r a polynomial of degree 6 (relative error 3e-9 before
+ * rounding; within 1 ulp after it). n comes from adding 1.5 * 2^23, which leaves it in the low bits of the sum. Below -87 the
+ * result is 0 (also for -infinity), above 88 infinity; a NaN comes back as it is. */
+#ifndef LLMC_VECMATH_H
+#define LLMC_VECMATH_H
+
+#include <math.h>
+
+#include "kernels/cpu/half.h"
+
+#define LLMC_EXP_MIN    -87.0f
+#define LLMC_EXP_MAX    88.0f
+#define LLMC_EXP_ROUND  0x1.8p23f
+#define LLMC_EXP_LOG2E  0x1.715476p+0f
+#define LLMC_EXP_LN2_HI 0x1.62e430p-1f
+#define LLMC_EXP_LN2_LO -0x1.05c610p-29f
+#define LLMC_EXP_C2     0x1.fffffcp-2f
+#define LLMC_EXP_C3     0x1.555492p-3f
+#define LLMC_EXP_C4     0x1.5558f2p-5f
+#define LLMC_EXP_C5     0x1.1239f2p-7f
+#define LLMC_EXP_C6     0x1.6a241ap-10f
+
+static inline float llmc_expf(float x) {
+    if (x != x) return x;
+    if (x < LLMC_EXP_MIN) return 0.0f;
+    if (x > LLMC_EXP_MAX) return INFINITY;
+    float sum = fmaf(x, LLMC_EXP_LOG2E, LLMC_EXP_ROUND);
+    float n = sum - LLMC_EXP_ROUND;
+    float r = fmaf(-n, LLMC_EXP_LN2_HI, x);
+    r = fmaf(-n, LLMC_EXP_LN2_LO, r);
+    float p = fmaf(LLMC_EXP_C6, r, LLMC_EXP_C5);
+    p = fmaf(p, r, LLMC_EXP_C4);
+    p = fmaf(p, r, LLMC_EXP_C3);
+    p = fmaf(p, r, LLMC_EXP_C2);
+    p = fmaf(p, r, 1.0f);
+    p = fmaf(p, r, 1.0f);
+    return llmc_f32_from_bits(llmc_f32_bits(p) + (llmc_f32_bits(sum) << 23));
+}
+
+static inline float llmc_silu(float x) {
+    return x / (1.0f + llmc_expf(-x));
+}
+
+/* The tree of every sum over 16 partial sums: 8 + 8, 4 + 4, 2 + 2, 1 + 1. */
+static inline float llmc_sum16(const float lanes[16]) {
+    float sum[8];
+    for (int i = 0; i < 8; i++) sum[i] = lanes[i] + lanes[i + 8];
+    for (int i = 0; i < 4; i++) sum[i] += sum[i + 4];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+static inline __m256 llmc_exp8(__m256 x) {
+    const __m256 round = _mm256_set1_ps(LLMC_EXP_ROUND);
+    const __m256 one = _mm256_set1_ps(1.0f);
+    __m256 sum = _mm256_fmadd_ps(x, _mm256_set1_ps(LLMC_EXP_LOG2E), round);
+    __m256 n = _mm256_sub_ps(sum, round);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_HI), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_LO), r);
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_EXP_C6), r, _mm256_set1_ps(LLMC_EXP_C5));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C2));
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_fmadd_ps(p, r, one);
+    __m256i power = _mm256_slli_epi32(_mm256_castps_si256(sum), 23);
+    __m256 y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), power));
+    __m256 low = _mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXP_MIN), _CMP_LT_OQ);
+    __m256 high = _mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXP_MAX), _CMP_GT_OQ);
+    y = _mm256_andnot_ps(low, y);
+    y = _mm256_blendv_ps(y, _mm256_set1_ps(INFINITY), high);
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+static inline __m256 llmc_silu8(__m256 x) {
+    __m256 minus = _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
+    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(minus)));
+}
+
+/* llmc_sum16 from its second level on: the 8 sums of lanes i and i + 8. */
+static inline float llmc_sum8(__m256 sum) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+static inline __m512 llmc_exp16(__m512 x) {
+    const __m512 round = _mm512_set1_ps(LLMC_EXP_ROUND);
+    const __m512 one = _mm512_set1_ps(1.0f);
+    __m512 sum = _mm512_fmadd_ps(x, _mm512_set1_ps(LLMC_EXP_LOG2E), round);
+    __m512 n = _mm512_sub_ps(sum, round);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_HI), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_LO), r);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_EXP_C6), r, _mm512_set1_ps(LLMC_EXP_C5));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C4));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C3));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C2));
+    p = _mm512_fmadd_ps(p, r, one);
+    p = _mm512_fmadd_ps(p, r, one);
+    __m512i power = _mm512_slli_epi32(_mm512_castps_si512(sum), 23);
+    __mmask16 stays = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MIN), _CMP_GE_OQ);
+    __mmask16 high = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MAX), _CMP_GT_OQ);
+    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    __m512 y = _mm512_castsi512_ps(_mm512_maskz_add_epi32(stays, _mm512_castps_si512(p), power));
+    y = _mm512_mask_mov_ps(y, high, _mm512_set1_ps(INFINITY));
+    return _mm512_mask_mov_ps(y, nan, x);
+}
+
+static inline __m512 llmc_silu16(__m512 x) {
+    __m512 minus = _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
+    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(minus)));
+}
+
+static inline float llmc_sum16_vector(__m512 lanes) {
+    return llmc_sum8(_mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1)));
+}
+#endif
+
+#endif

@@ -1,0 +1,268 @@
+/* Entry points that turn text into tokens and back, and tokens into logits, without a call of their own. */
+#include "api/api.h"
+
+#include <string.h>
+
+enum { MAX_PROMPT_BYTES = 1 << 28 };
+
+static const llmc_tokenizer *find_tokenizer(llmcall_engine *engine, const char *model, llmcall_error *error,
+                                            llmc_runtime **found) {
+    llmc_error_clear(error);
+    if (!engine) {
+        llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "engine", "engine is NULL.");
+        return NULL;
+    }
+    llmc_runtime *runtime = llmc_runtime_find(engine, model, error);
+    if (found) *found = runtime;
+    if (!runtime) return NULL;
+    const llmc_tokenizer *tokenizer = llmc_model_tokenizer(runtime->model);
+    if (!tokenizer) llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_vocabulary", "model", "%s has no vocabulary.", runtime->name);
+    return tokenizer;
+}
+
+/* The status that find_tokenizer's failure stands for, also where the caller gave no error. */
+static llmcall_status tokenizer_status(llmcall_engine *engine, const char *model) {
+    if (!engine) return LLMCALL_E_ARGUMENT;
+    return llmc_runtime_find(engine, model, NULL) ? LLMCALL_E_UNSUPPORTED : LLMCALL_E_NOT_FOUND;
+}
+
+/* n elements to a caller's array: always says how many there are. */
+static llmcall_status give(void *to, size_t capacity, size_t *n, const void *from, size_t count, size_t element,
+                           const char *what, llmcall_error *error) {
+    *n = count;
+    size_t fits = count < capacity ? count : capacity;
+    if (fits) memcpy(to, from, fits * element);
+    if (count <= capacity) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_BUFFER, NULL, "capacity", "There are %zu %s; capacity is %zu.", count, what, capacity);
+}
+
+static llmcall_status check_output(const void *to, size_t capacity, const size_t *n, llmcall_error *error) {
+    if (n && (to || capacity == 0)) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, n ? "capacity" : "n", "There is nowhere to put the result.");
+}
+
+llmcall_status llmcall_tokenize(llmcall_engine *engine, const char *model, const char *text, int64_t text_size, uint32_t flags,
+                                int32_t *tokens, size_t capacity, size_t *n, llmcall_error *error) {
+    const llmc_tokenizer *tokenizer = find_tokenizer(engine, model, error, NULL);
+    if (!tokenizer) return tokenizer_status(engine, model);
+    size_t size;
+    llmcall_status status = check_output(tokens, capacity, n, error);
+    if (!status) status = llmc_check_text(text, text_size, "text", &size, error);
+    if (!status && flags & ~(uint32_t)(LLMCALL_TOKENIZE_SPECIAL | LLMCALL_TOKENIZE_BOS_EOS))
+        status = llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "flags", "flags 0x%x has unknown bits.", flags);
+    if (status) return status;
+    llmc_token_list list = {0};
+    uint32_t encode = (flags & LLMCALL_TOKENIZE_SPECIAL ? LLMC_ENCODE_SPECIAL : 0u) |
+                      (flags & LLMCALL_TOKENIZE_BOS_EOS ? LLMC_ENCODE_BOS_EOS : 0u);
+    status = llmc_tokenizer_encode(tokenizer, text, size, encode, &list, error);
+    if (!status) status = give(tokens, capacity, n, list.ids, list.n, sizeof *list.ids, "tokens", error);
+    llmc_token_list_free(&engine->env, &list);
+    return status;
+}
+
+llmcall_status llmcall_detokenize(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,
+                                  uint32_t flags, char *bytes, size_t capacity, size_t *size, llmcall_error *error) {
+    const llmc_tokenizer *tokenizer = find_tokenizer(engine, model, error, NULL);
+    if (!tokenizer) return tokenizer_status(engine, model);
+    llmcall_status status = check_output(bytes, capacity, size, error);
+    if (!status && n_tokens && !tokens) status = llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "tokens is NULL.");
+    if (!status && flags & ~(uint32_t)LLMCALL_DETOKENIZE_SPECIAL)
+        status = llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "flags", "flags 0x%x has unknown bits.", flags);
+    if (status) return status;
+    llmc_buffer text;
+    llmc_buffer_init(&text, &engine->env, MAX_PROMPT_BYTES);
+    uint32_t decode = flags & LLMCALL_DETOKENIZE_SPECIAL ? LLMC_DECODE_SPECIAL : 0u;
+    status = llmc_tokenizer_decode(tokenizer, tokens, n_tokens, decode, &text, error);
+    if (!status) status = give(bytes, capacity, size, text.data, text.size, 1, "bytes", error);
+    llmc_buffer_free(&text);
+    return status;
+}
+
+/* ---- Messages ---- */
+
+static llmcall_status import_messages(llmcall_engine *engine, const llmcall_message *messages, size_t n,
+                                      llmc_template_message **out, llmcall_error *error) {
+    *out = NULL;
+    if (!messages || n == 0) return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "messages", "messages is empty.");
+    if (n > LLMC_MAX_MESSAGES)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "messages", "messages has %zu entries; at most %d.", n,
+                         LLMC_MAX_MESSAGES);
+    llmc_template_message *list = llmc_alloc_array(&engine->env, n, sizeof *list);
+    if (!list) return llmc_fail_memory(error, "the messages");
+    llmcall_status status = LLMCALL_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        llmcall_message message;
+        status = llmc_import(&message, sizeof message, llmc_element(messages, i), "message", error);
+        if (!status) status = llmc_check_text(message.role, -1, "messages.role", &list[i].role_size, error);
+        if (!status)
+            status = llmc_check_text(message.content, message.content_size, "messages.content", &list[i].content_size, error);
+        list[i].role = message.role;
+        list[i].content = message.content;
+    }
+    if (status) llmc_free(&engine->env, list);
+    else *out = list;
+    return status;
+}
+
+llmcall_status llmc_render_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,
+                                    size_t n_messages, int add_generation_prompt, llmc_buffer *text, llmcall_error *error) {
+    if (!runtime->chat_template) {
+        llmc_error_copy(error, &runtime->template_error);
+        return LLMCALL_E_TEMPLATE;
+    }
+    llmc_template_message *list;
+    llmcall_status status = import_messages(engine, messages, n_messages, &list, error);
+    if (status) return status;
+    llmc_template_input input = {.messages = list,
+                                 .n_messages = n_messages,
+                                 .add_generation_prompt = add_generation_prompt,
+                                 .bos_token = runtime->bos_text,
+                                 .eos_token = runtime->eos_text,
+                                 .now_unix_s = llmc_unix_ms() / 1000};
+    status = llmc_template_render(runtime->chat_template, &input, text, error);
+    llmc_free(&engine->env, list);
+    return status;
+}
+
+/* A template that writes the BOS itself must not get a second one from the vocabulary. */
+static uint32_t bos_flag(const llmc_tokenizer *tokenizer, const llmc_runtime *runtime, const llmc_buffer *text) {
+    size_t size = strlen(runtime->bos_text);
+    int written = size > 0 && text->size >= size && memcmp(text->data, runtime->bos_text, size) == 0;
+    return llmc_tokenizer_add_bos(tokenizer) && !written ? LLMC_ENCODE_BOS_EOS : 0u;
+}
+
+llmcall_status llmc_encode_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,
+                                    size_t n_messages, llmc_token_list *tokens, llmcall_error *error) {
+    const llmc_tokenizer *tokenizer = llmc_model_tokenizer(runtime->model);
+    if (!tokenizer)
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_vocabulary", "messages",
+                         "The model has no vocabulary; send tokens.");
+    llmc_buffer text;
+    llmc_buffer_init(&text, &engine->env, MAX_PROMPT_BYTES);
+    llmcall_status status = llmc_render_messages(engine, runtime, messages, n_messages, 1, &text, error);
+    if (!status) {
+        uint32_t flags = LLMC_ENCODE_SPECIAL | bos_flag(tokenizer, runtime, &text);
+        status = llmc_tokenizer_encode(tokenizer, text.data ? text.data : "", text.size, flags, tokens, error);
+    }
+    llmc_buffer_free(&text);
+    return status;
+}
+
+llmcall_status llmcall_apply_template(llmcall_engine *engine, const char *model, const llmcall_message *messages,
+                                      size_t n_messages, int32_t add_generation_prompt, char *out, size_t capacity,
+                                      size_t *size, llmcall_error *error) {
+    llmc_runtime *runtime;
+    if (!find_tokenizer(engine, model, error, &runtime)) return tokenizer_status(engine, model);
+    llmcall_status status = check_output(out, capacity, size, error);
+    if (status) return status;
+    llmc_buffer text;
+    llmc_buffer_init(&text, &engine->env, MAX_PROMPT_BYTES);
+    status = llmc_render_messages(engine, runtime, messages, n_messages, add_generation_prompt != 0, &text, error);
+    if (!status) status = give(out, capacity, size, text.data, text.size, 1, "bytes", error);
+    llmc_buffer_free(&text);
+    return status;
+}
+
+llmcall_status llmcall_count_tokens(llmcall_engine *engine, const char *model, const llmcall_message *messages,
+                                    size_t n_messages, size_t *n, llmcall_error *error) {
+    llmc_runtime *runtime;
+    if (!find_tokenizer(engine, model, error, &runtime)) return tokenizer_status(engine, model);
+    llmcall_status status = check_output(NULL, 0, n, error);
+    if (status) return status;
+    llmc_token_list tokens = {0};
+    status = llmc_encode_messages(engine, runtime, messages, n_messages, &tokens, error);
+    if (!status) *n = tokens.n;
+    llmc_token_list_free(&engine->env, &tokens);
+    return status;
+}
+
+/* ---- Scores ---- */
+
+static llmcall_status check_score(const llmc_runtime *runtime, const int32_t *tokens, size_t n_tokens, const float *logits,
+                                  size_t capacity, llmcall_error *error) {
+    uint32_t n_vocab = llmc_model_shape_of(runtime->model)->n_vocab;
+    if (!runtime->sched)
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_weights", "model", "%s was loaded without weights.", runtime->name);
+    if (!tokens || n_tokens == 0) return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "tokens is empty.");
+    if (n_tokens > runtime->context_length)
+        return llmc_fail(error, LLMCALL_E_CONTEXT_LENGTH, NULL, "tokens", "%zu tokens do not fit the context of %u.", n_tokens,
+                         runtime->context_length);
+    if (!logits || capacity / n_vocab < n_tokens)
+        return llmc_fail(error, LLMCALL_E_BUFFER, NULL, "capacity",
+                         "capacity is %zu floats; %zu tokens of a vocabulary of %u need %zu.", capacity, n_tokens, n_vocab,
+                         n_tokens * n_vocab);
+    for (size_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= n_vocab)
+            return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "tokens[%zu] is %d; the vocabulary has %u.", i,
+                             tokens[i], n_vocab);
+    }
+    return LLMCALL_OK;
+}
+
+/* Waits for the end of a call that has no text; with threads = 0 by stepping. */
+static llmcall_status wait_for_end(llmcall_call *call, llmcall_error *error) {
+    llmcall_engine *engine = call->engine;
+    llmcall_event event;
+    llmcall_status status;
+    do {
+        llmcall_init(&event, sizeof event);
+        status = llmcall_next(call, &event, -1);
+        if (status == LLMCALL_E_TIMEOUT) status = llmc_engine_step(engine, NULL, error);
+        if (status == LLMCALL_OK && event.type == LLMCALL_EVENT_ERROR) {
+            llmc_error_copy(error, event.error);
+            return event.error->status;
+        }
+    } while (status == LLMCALL_OK);
+    return status == LLMCALL_E_END ? LLMCALL_OK : status;
+}
+
+llmcall_status llmcall_score(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens, float *logits,
+                             size_t capacity, llmcall_error *error) {
+    llmc_error_clear(error);
+    if (!engine) return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "engine", "engine is NULL.");
+    llmc_runtime *runtime = llmc_runtime_find(engine, model, error);
+    if (!runtime) return LLMCALL_E_NOT_FOUND;
+    llmcall_status status = check_score(runtime, tokens, n_tokens, logits, capacity, error);
+    llmcall_call *call = NULL;
+    if (!status) status = llmc_call_create(engine, &call, error);
+    if (status) return status;
+    llmc_call_options options = {.n_choices = 1, .score_logits = logits};
+    status = llmc_call_prepare(call, runtime, &options, error);
+    llmc_sched_request request = {.user = call,
+                                  .tokens = tokens,
+                                  .n_tokens = (uint32_t)n_tokens,
+                                  .n_choices = 1,
+                                  .arrival_ns = llmc_now(&engine->env),
+                                  .all_logits = 1};
+    llmcall_error own; /* of this version's size, whatever the caller's has */
+    llmcall_init(&own, sizeof own);
+    if (!status && (status = llmc_call_submit(call, &request, &own))) llmc_error_copy(error, &own);
+    if (!status) status = wait_for_end(call, error);
+    llmc_call_release(call);
+    return status;
+}
+
+/* ---- Later features: refused by name ---- */
+
+static llmcall_status unserved(const char *name, llmcall_error *error) {
+    llmc_error_clear(error);
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, name, "%s is not served by this version.", name);
+}
+
+llmcall_status llmcall_embed(llmcall_engine *engine, const char *model, const char *text, int64_t text_size, float *vector,
+                             size_t capacity, size_t *n, llmcall_error *error) {
+    (void)engine, (void)model, (void)text, (void)text_size, (void)vector, (void)capacity, (void)n;
+    return unserved("llmcall_embed", error);
+}
+
+llmcall_status llmcall_prefix_save(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,
+                                   uint8_t *bytes, size_t capacity, size_t *size, llmcall_error *error) {
+    (void)engine, (void)model, (void)tokens, (void)n_tokens, (void)bytes, (void)capacity, (void)size;
+    return unserved("llmcall_prefix_save", error);
+}
+
+llmcall_status llmcall_prefix_restore(llmcall_engine *engine, const char *model, const uint8_t *bytes, size_t size,
+                                      llmcall_error *error) {
+    (void)engine, (void)model, (void)bytes, (void)size;
+    return unserved("llmcall_prefix_restore", error);
+}

@@ -1,0 +1,185 @@
+/* What a device must do so that a model can run on it: hold weights and KV pages, and run a step, which is a list of
+ * operations over arrays of floats. The model writes the list once, for every device; a device runs it in order.
+ *
+ * A `float *` in here is a device address from `alloc`: the model may add offsets to it, but only the device looks behind it.
+ * Arrays are row-major; a row belongs to a token of the step. Unless said otherwise sizes are in elements. */
+#ifndef LLMC_BACKEND_H
+#define LLMC_BACKEND_H
+
+#include "core/alloc.h"
+#include "core/error.h"
+
+typedef struct llmc_backend llmc_backend;
+typedef struct llmc_weight llmc_weight;     /* a matrix in the device's own layout, (rows = outputs, cols = inputs) */
+typedef struct llmc_kv_store llmc_kv_store; /* the KV rows of one model's layers, in pages of LLMC_PAGE_TOKENS positions */
+
+enum { LLMC_PAGE_TOKENS = 16 };
+
+/* One sequence's share of a step: n_tokens tokens of the step's arrays from first_token on, at consecutive positions. Its pages
+ * cover positions 0 .. start + n_tokens - 1. */
+typedef struct llmc_segment {
+    uint32_t first_token;
+    uint32_t n_tokens;
+    uint32_t start; /* position of the first of them */
+    uint32_t n_pages;
+    const uint32_t *pages; /* page of position p is pages[p / LLMC_PAGE_TOKENS] */
+} llmc_segment;
+
+/* What a step computes; host memory, valid during `run`. */
+typedef struct llmc_batch {
+    uint32_t n_tokens;
+    const int32_t *tokens;     /* (n_tokens) ids, each below the vocabulary's size */
+    const uint32_t *positions; /* (n_tokens) */
+    uint32_t n_segments;
+    const llmc_segment *segments; /* in the order of their tokens, covering all of them */
+    uint32_t n_outputs;
+    const uint32_t *output_rows; /* (n_outputs) indices of tokens whose logits are wanted, rising */
+} llmc_batch;
+
+enum { LLMC_ROPE_INTERLEAVED = 0 /* pairs (2i, 2i+1): llama */, LLMC_ROPE_HALVES = 1 /* pairs (i, i + n_rot/2): NeoX, qwen */ };
+enum { LLMC_INPUT_PLAIN = 0, LLMC_INPUT_RMS_NORM = 1, LLMC_INPUT_SWIGLU = 2 };
+enum { LLMC_MATMUL_PARTS = 3 };
+
+typedef enum llmc_op_kind {
+    LLMC_OP_EMBED,      /* dst (n_tokens, width) = rows of a weight by token id */
+    LLMC_OP_ROPE_TABLE, /* dst (n_tokens, n_rot/2, 2) = scale * cos, scale * sin of position * inv_freq[i] */
+    LLMC_OP_MATMUL,     /* dst[p] (rows, weight[p].rows) = or += transform(input) . weight[p]^T + bias[p] */
+    LLMC_OP_ROPE_STORE, /* q: norm, rotate in place; k: norm, rotate, then k and v go to their pages */
+    LLMC_OP_ATTENTION,  /* dst (n_tokens, n_heads * head_dim) = softmax(scale * q . k^T) . v over positions <= own */
+    LLMC_OP_GATHER      /* dst (n_outputs, width) = rows output_rows of src */
+} llmc_op_kind;
+
+typedef struct llmc_op_embed {
+    const llmc_weight *weight;
+    float *dst;
+} llmc_op_embed;
+
+typedef struct llmc_op_rope_table {
+    const double *inv_freq; /* host memory, (n_rot / 2) radians a position */
+    uint32_t n_rot;
+    float scale;
+    float *dst;
+} llmc_op_rope_table;
+
+typedef struct llmc_op_matmul {
+    uint32_t n_rows; /* tokens */
+    uint32_t width;  /* input elements a row = every weight's cols */
+    int input;       /* LLMC_INPUT_*: plain src; src * norm / rms(src); silu(src) * up */
+    const float *src;
+    const float *up;   /* SWIGLU */
+    const float *norm; /* RMS_NORM: (width) */
+    float eps;
+    uint32_t n_parts;
+    struct {
+        const llmc_weight *weight;
+        const float *bias; /* (weight rows) or NULL */
+        float *dst;
+    } part[LLMC_MATMUL_PARTS];
+    int accumulate; /* dst += instead of dst = */
+} llmc_op_matmul;
+
+typedef struct llmc_op_rope_store {
+    llmc_kv_store *kv;
+    uint32_t layer;
+    uint32_t n_heads;
+    uint32_t n_kv_heads;
+    uint32_t head_dim;
+    uint32_t n_rot; /* leading dimensions of a head that turn; 0: none */
+    int rope;       /* LLMC_ROPE_* */
+    const float *table; /* from LLMC_OP_ROPE_TABLE */
+    float *q;           /* (n_tokens, n_heads * head_dim), in place */
+    const float *k;     /* (n_tokens, n_kv_heads * head_dim) */
+    const float *v;     /* (n_tokens, n_kv_heads * head_dim) */
+    const float *q_norm; /* (head_dim) RMS norm of each head before it turns, or NULL */
+    const float *k_norm;
+    float eps;
+} llmc_op_rope_store;
+
+typedef struct llmc_op_attention {
+    const llmc_kv_store *kv;
+    uint32_t layer;
+    uint32_t n_heads;
+    uint32_t n_kv_heads; /* head h reads KV head h / (n_heads / n_kv_heads) */
+    uint32_t head_dim;
+    float scale;
+    const float *q;
+    float *dst;
+} llmc_op_attention;
+
+typedef struct llmc_op_gather {
+    uint32_t width;
+    const float *src;
+    float *dst;
+} llmc_op_gather;
+
+typedef struct llmc_op {
+    llmc_op_kind kind;
+    union {
+        llmc_op_embed embed;
+        llmc_op_rope_table rope_table;
+        llmc_op_matmul matmul;
+        llmc_op_rope_store rope_store;
+        llmc_op_attention attention;
+        llmc_op_gather gather;
+    } u;
+} llmc_op;
+
+enum { LLMC_KV_F16 = 1, LLMC_KV_F32 = 2 };
+typedef struct llmc_kv_shape {
+    uint32_t n_pages;
+    uint32_t n_layers;
+    uint32_t n_kv_heads;
+    uint32_t head_dim;
+    int type; /* LLMC_KV_* */
+} llmc_kv_shape;
+
+/* The functions of a device. Not thread safe: one thread (the engine's) uses a backend at a time, except that loading happens
+ * before the model is used. Types are ids of ggml's enumeration (model/quant.h). */
+typedef struct llmc_backend_functions {
+    const char *name;
+    void (*destroy)(llmc_backend *backend);
+
+    float *(*alloc)(llmc_backend *backend, size_t n_floats); /* zeroed, 64-byte aligned; NULL without memory */
+    void (*release)(llmc_backend *backend, float *array);    /* NULL is fine */
+    llmcall_status (*upload)(llmc_backend *backend, float *dst, const float *src, size_t n_floats, llmcall_error *error);
+    /* A host address of n_floats at src, valid until the next run; NULL on failure. */
+    const float *(*view)(llmc_backend *backend, const float *src, size_t n_floats);
+
+    size_t (*weight_bytes)(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols); /* 0: cannot hold it */
+    llmcall_status (*weight_create)(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **weight,
+                                    llmcall_error *error);
+    /* Rows in the file's layout into the device's. first_row is a multiple of 32, and so is n_rows but for the last. */
+    llmcall_status (*weight_fill)(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
+                                  const void *blocks, llmcall_error *error);
+    void (*weight_destroy)(llmc_backend *backend, llmc_weight *weight); /* NULL is fine */
+
+    size_t (*kv_bytes)(const llmc_backend *backend, const llmc_kv_shape *shape); /* 0 on overflow */
+    llmcall_status (*kv_create)(llmc_backend *backend, const llmc_kv_shape *shape, llmc_kv_store **kv, llmcall_error *error);
+    void (*kv_zero)(llmc_backend *backend, llmc_kv_store *kv, uint32_t page);
+    void (*kv_destroy)(llmc_backend *backend, llmc_kv_store *kv); /* NULL is fine */
+
+    /* Scratch for steps of up to max_tokens of ops that look like these; called once after loading, so that run never allocates.
+     * max_width is the widest matmul input. */
+    size_t (*scratch_bytes)(const llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                            uint32_t n_heads);
+    llmcall_status (*reserve)(llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                              uint32_t n_heads, llmcall_error *error);
+
+    llmcall_status (*run)(llmc_backend *backend, const llmc_batch *batch, const llmc_op *ops, uint32_t n_ops,
+                          llmcall_error *error);
+    int32_t (*threads)(const llmc_backend *backend);
+    const char *(*tier)(const llmc_backend *backend);
+} llmc_backend_functions;
+
+/* Every backend's struct begins with this. */
+struct llmc_backend {
+    const llmc_backend_functions *call;
+    const llmc_env *env;
+};
+
+/* The CPU. threads >= 1 counts the thread that calls run. tier: NULL (the best there is, or what LLMCALL_CPU names), "c",
+ * "avx2", "avx512"; a tier that the machine lacks is LLMCALL_E_UNSUPPORTED. */
+llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t threads, const char *tier, llmc_backend **backend,
+                                       llmcall_error *error);
+
+#endif

@@ -1,0 +1,189 @@
+/* The CPU backend: made for a tier and a number of threads, and the walk of a step's operations by all of them together. */
+#include "backend/cpu/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+
+/* --- a step --- */
+
+static void share_of(const llmc_cpu_thread *thread, uint32_t n, uint32_t *begin, uint32_t *end) {
+    uint64_t index = (uint64_t)thread->index, n_threads = (uint64_t)thread->n_threads;
+    *begin = (uint32_t)(n * index / n_threads);
+    *end = (uint32_t)(n * (index + 1) / n_threads);
+}
+
+static void embed(const llmc_cpu_thread *thread, const llmc_op_embed *op) {
+    const llmc_packed *packed = &op->weight->packed;
+    uint32_t begin, end;
+    share_of(thread, thread->batch->n_tokens, &begin, &end);
+    for (uint32_t i = begin; i < end; i++) {
+        llmc_unpack_row(packed, (uint32_t)thread->batch->tokens[i], op->dst + (size_t)i * packed->cols);
+    }
+}
+
+static void rope_table(const llmc_cpu_thread *thread, const llmc_op_rope_table *op) {
+    uint32_t begin, end;
+    share_of(thread, thread->batch->n_tokens, &begin, &end);
+    for (uint32_t i = begin; i < end; i++) {
+        llmc_rope_angles(thread->batch->positions[i], op->inv_freq, op->n_rot, op->scale, op->dst + (size_t)i * op->n_rot);
+    }
+}
+
+static void gather(const llmc_cpu_thread *thread, const llmc_op_gather *op) {
+    uint32_t begin, end;
+    share_of(thread, thread->batch->n_outputs, &begin, &end);
+    for (uint32_t i = begin; i < end; i++) {
+        memcpy(op->dst + (size_t)i * op->width, op->src + (size_t)thread->batch->output_rows[i] * op->width,
+               op->width * sizeof(float));
+    }
+}
+
+typedef struct step {
+    llmc_cpu_backend *backend;
+    const llmc_batch *batch;
+    const llmc_op *ops;
+    uint32_t n_ops;
+} step;
+
+/* Runs the operations at ops; returns how many that were. */
+static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint32_t n_ops) {
+    const llmc_op *next = n_ops > 1 ? &ops[1] : NULL;
+    switch (ops->kind) {
+    case LLMC_OP_EMBED:
+        embed(thread, &ops->u.embed);
+        break;
+    case LLMC_OP_ROPE_TABLE:
+        rope_table(thread, &ops->u.rope_table);
+        break;
+    case LLMC_OP_MATMUL:
+        llmc_cpu_matmul(thread, &ops->u.matmul);
+        break;
+    case LLMC_OP_ROPE_STORE:
+        if (next && next->kind == LLMC_OP_ATTENTION &&
+            llmc_cpu_attention_fuses(thread, &ops->u.rope_store, &next->u.attention)) {
+            llmc_cpu_store_and_attend(thread, &ops->u.rope_store, &next->u.attention);
+            return 2;
+        }
+        llmc_cpu_rope_store(thread, &ops->u.rope_store);
+        break;
+    case LLMC_OP_ATTENTION:
+        llmc_cpu_attention(thread, &ops->u.attention);
+        break;
+    case LLMC_OP_GATHER:
+        gather(thread, &ops->u.gather);
+        break;
+    }
+    return 1;
+}
+
+/* Operations that read nothing of the step and share no loop need no barrier between them. */
+static int stands_alone(const llmc_op *op) {
+    return op->kind == LLMC_OP_EMBED || op->kind == LLMC_OP_ROPE_TABLE;
+}
+
+static void run_thread(void *arg, int32_t index, int32_t n_threads) {
+    const step *s = arg;
+    llmc_cpu_scratch *scratch = &s->backend->scratch;
+    uint8_t *memory = scratch->private_base + (size_t)index * scratch->private_bytes;
+    llmc_cpu_thread thread = {.backend = s->backend, .batch = s->batch, .index = index, .n_threads = n_threads};
+    thread.row = (float *)(void *)memory;
+    thread.act = memory + scratch->row_floats * sizeof(float);
+    thread.attention = thread.act + scratch->private_act_bytes;
+    for (uint32_t i = 0; i < s->n_ops;) {
+        uint32_t last = i + run_ops(&thread, &s->ops[i], s->n_ops - i) - 1;
+        i = last + 1;
+        if (i < s->n_ops && !(stands_alone(&s->ops[last]) && stands_alone(&s->ops[i]))) llmc_pool_barrier(s->backend->pool);
+    }
+}
+
+static llmcall_status run(llmc_backend *base, const llmc_batch *batch, const llmc_op *ops, uint32_t n_ops,
+                          llmcall_error *error) {
+    llmc_cpu_backend *backend = (llmc_cpu_backend *)base;
+    if (!backend->scratch.shared_act) return llmc_fail(error, LLMCALL_E_INTERNAL, NULL, NULL, "A step ran before its reserve.");
+    llmcall_status status = llmc_cpu_validate(backend, batch, ops, n_ops, error);
+    if (status != LLMCALL_OK) return status;
+    step s = {.backend = backend, .batch = batch, .ops = ops, .n_ops = n_ops};
+    llmc_pool_run(backend->pool, run_thread, &s);
+    return LLMCALL_OK;
+}
+
+/* --- the backend --- */
+
+static int32_t threads(const llmc_backend *backend) {
+    return llmc_pool_threads(((const llmc_cpu_backend *)backend)->pool);
+}
+
+static const char *tier_name(const llmc_backend *backend) {
+    return llmc_cpu_tier_name(((const llmc_cpu_backend *)backend)->tier);
+}
+
+static void destroy(llmc_backend *base) {
+    if (!base) return;
+    llmc_cpu_backend *backend = (llmc_cpu_backend *)base;
+    llmc_pool_destroy(backend->pool);
+    llmc_free_aligned(base->env, backend->scratch.shared_act);
+    llmc_free(base->env, backend);
+}
+
+static const llmc_backend_functions functions = {
+    .name = "cpu",
+    .destroy = destroy,
+    .alloc = llmc_cpu_alloc,
+    .release = llmc_cpu_release,
+    .upload = llmc_cpu_upload,
+    .view = llmc_cpu_view,
+    .weight_bytes = llmc_cpu_weight_bytes,
+    .weight_create = llmc_cpu_weight_create,
+    .weight_fill = llmc_cpu_weight_fill,
+    .weight_destroy = llmc_cpu_weight_destroy,
+    .kv_bytes = llmc_cpu_kv_bytes,
+    .kv_create = llmc_cpu_kv_create,
+    .kv_zero = llmc_cpu_kv_zero,
+    .kv_destroy = llmc_cpu_kv_destroy,
+    .scratch_bytes = llmc_cpu_scratch_bytes,
+    .reserve = llmc_cpu_reserve,
+    .run = run,
+    .threads = threads,
+    .tier = tier_name,
+};
+
+/* The tier asked for, by the caller or by LLMCALL_CPU; the best without either. */
+static llmcall_status choose_tier(const char *name, llmc_cpu_tier *tier, llmcall_error *error) {
+    const char *source = "tier";
+    llmc_cpu_tier best = llmc_cpu_best_tier();
+    *tier = best;
+    if (!name) {
+        source = "LLMCALL_CPU";
+        name = getenv(source);
+        if (!name || !*name) return LLMCALL_OK;
+    }
+    if (llmc_cpu_tier_find(name, tier) && *tier <= best) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, source,
+                     "There is no CPU tier \"%.64s\" on this machine; it has c%s%s.", name,
+                     best >= LLMC_TIER_AVX2 ? ", avx2" : "", best >= LLMC_TIER_AVX512 ? ", avx512" : "");
+}
+
+llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t n_threads, const char *tier, llmc_backend **out,
+                                       llmcall_error *error) {
+    *out = NULL;
+    llmc_cpu_tier chosen;
+    llmcall_status status = choose_tier(tier, &chosen, error);
+    if (status != LLMCALL_OK) return status;
+    llmc_cpu_backend *backend = llmc_zalloc(env, sizeof *backend);
+    if (!backend) return llmc_fail_memory(error, "the CPU backend");
+    backend->base = (llmc_backend){.call = &functions, .env = env};
+    backend->tier = chosen;
+    llmc_matmul_kernels_init(&backend->matmul, chosen);
+    llmc_norm_kernels_init(&backend->norm, chosen);
+    llmc_rope_kernels_init(&backend->rope, chosen);
+    llmc_attention_kernels_init(&backend->attention, chosen);
+    status = llmc_pool_create(env, n_threads, &backend->pool, error);
+    if (status != LLMCALL_OK) {
+        llmc_free(env, backend);
+        return status;
+    }
+    *out = &backend->base;
+    return LLMCALL_OK;
+}

@@ -1,0 +1,113 @@
+/* What the files of the CPU backend share: the backend itself, its weights and its KV pages. */
+#ifndef LLMC_CPU_BACKEND_H
+#define LLMC_CPU_BACKEND_H
+
+#include "backend/backend.h"
+#include "backend/cpu/pool.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/matmul.h"
+#include "kernels/cpu/norm.h"
+#include "kernels/cpu/rope.h"
+
+struct llmc_weight {
+    llmc_packed packed;
+};
+
+/* Page-major: a page holds every layer and KV head, each block as kernels/cpu/attention.h has it. */
+struct llmc_kv_store {
+    llmc_kv_shape shape;
+    int half;
+    size_t block_bytes; /* of a layer and KV head */
+    size_t page_bytes;
+    uint8_t *base;
+};
+
+enum { LLMC_ACT_FORMS = 3 };
+
+/* Memory for steps, in one block: what all threads share, then a part for each. */
+typedef struct llmc_cpu_scratch {
+    uint32_t max_tokens, max_width, head_dim, n_heads;
+    size_t shared_act_bytes;  /* rows of a matmul in their forms */
+    size_t partial_floats;    /* results of attention groups that wait to be folded */
+    size_t row_floats;        /* a thread's row, transformed but not yet in its form */
+    size_t private_act_bytes; /* a thread's own copy of a small matmul's rows */
+    size_t attention_bytes;
+    size_t private_bytes; /* the three above */
+    uint8_t *shared_act;  /* the block */
+    float *partial;
+    uint8_t *private_base;
+} llmc_cpu_scratch;
+
+typedef struct llmc_cpu_backend {
+    llmc_backend base;
+    llmc_pool *pool;
+    llmc_cpu_tier tier;
+    llmc_matmul_kernels matmul;
+    llmc_norm_kernels norm;
+    llmc_rope_kernels rope;
+    llmc_attention_kernels attention;
+    llmc_cpu_scratch scratch;
+} llmc_cpu_backend;
+
+/* A thread in a step. */
+typedef struct llmc_cpu_thread {
+    llmc_cpu_backend *backend;
+    const llmc_batch *batch;
+    int32_t index;
+    int32_t n_threads;
+    float *row;
+    uint8_t *act;
+    void *attention;
+} llmc_cpu_thread;
+
+/* A small matmul: every thread prepares all of its rows for itself, which is cheaper than a barrier. */
+enum { LLMC_CPU_SMALL_ROWS = 4, LLMC_CPU_SMALL_ELEMENTS = 4096 };
+
+/* memory.c */
+float *llmc_cpu_alloc(llmc_backend *backend, size_t n_floats);
+void llmc_cpu_release(llmc_backend *backend, float *array);
+llmcall_status llmc_cpu_upload(llmc_backend *backend, float *dst, const float *src, size_t n_floats, llmcall_error *error);
+const float *llmc_cpu_view(llmc_backend *backend, const float *src, size_t n_floats);
+size_t llmc_cpu_weight_bytes(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols);
+llmcall_status llmc_cpu_weight_create(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **weight,
+                                      llmcall_error *error);
+llmcall_status llmc_cpu_weight_fill(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
+                                    const void *blocks, llmcall_error *error);
+void llmc_cpu_weight_destroy(llmc_backend *backend, llmc_weight *weight);
+size_t llmc_cpu_kv_bytes(const llmc_backend *backend, const llmc_kv_shape *shape);
+llmcall_status llmc_cpu_kv_create(llmc_backend *backend, const llmc_kv_shape *shape, llmc_kv_store **kv, llmcall_error *error);
+void llmc_cpu_kv_zero(llmc_backend *backend, llmc_kv_store *kv, uint32_t page);
+void llmc_cpu_kv_destroy(llmc_backend *backend, llmc_kv_store *kv);
+size_t llmc_cpu_scratch_bytes(const llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                              uint32_t n_heads);
+llmcall_status llmc_cpu_reserve(llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                                uint32_t n_heads, llmcall_error *error);
+
+/* validate.c: LLMCALL_OK, or LLMCALL_E_INTERNAL with the operation's number and what is wrong with it. Nothing that passes can
+ * make an operation read or write outside the arrays that its dimensions describe. */
+llmcall_status llmc_cpu_validate(const llmc_cpu_backend *backend, const llmc_batch *batch, const llmc_op *ops, uint32_t n_ops,
+                                 llmcall_error *error);
+
+/* Operations, each run by every thread of the pool; a barrier must follow each. */
+void llmc_cpu_matmul(const llmc_cpu_thread *thread, const llmc_op_matmul *op);
+void llmc_cpu_rope_store(const llmc_cpu_thread *thread, const llmc_op_rope_store *op);
+void llmc_cpu_attention(const llmc_cpu_thread *thread, const llmc_op_attention *op);
+
+/* Whether both may run as one loop without a barrier between: one token a segment, short contexts, the same heads. */
+int llmc_cpu_attention_fuses(const llmc_cpu_thread *thread, const llmc_op_rope_store *store, const llmc_op_attention *op);
+void llmc_cpu_store_and_attend(const llmc_cpu_thread *thread, const llmc_op_rope_store *store, const llmc_op_attention *op);
+
+/* Token and KV head of a rope_store: its part of the operation. */
+void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store *op, const llmc_segment *segment,
+                         uint32_t token, uint32_t kv_head);
+const llmc_segment *llmc_cpu_segment_of(const llmc_batch *batch, uint32_t token);
+
+static inline uint8_t *llmc_cpu_kv_block(const llmc_kv_store *kv, uint32_t page, uint32_t layer, uint32_t kv_head) {
+    return kv->base + page * kv->page_bytes + ((size_t)layer * kv->shape.n_kv_heads + kv_head) * kv->block_bytes;
+}
+
+static inline uint32_t llmc_cpu_min(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,137 @@
+/* The matmul operation: its rows are transformed and quantized once, then the tiles of all parts are shared by the threads. */
+#include "backend/cpu/backend.h"
+
+/* Bytes of weights that a unit of work takes, so that they stay in a core's L2 while all rows pass; and of rows at a time, so that
+ * these do too. A unit is at least two tiles, what a kernel takes at once. */
+enum { UNIT_BYTES = 256 << 10, ROW_BLOCK_BYTES = 192 << 10, UNITS_PER_THREAD = 8 };
+
+/* One pass: rows [first, first + n) of the operation in every form that its parts multiply with. */
+typedef struct pass {
+    const llmc_op_matmul *op;
+    uint32_t first, n;
+    uint8_t *act[LLMC_ACT_FORMS]; /* NULL: not needed */
+    size_t row_bytes[LLMC_ACT_FORMS];
+    uint32_t unit_tiles[LLMC_MATMUL_PARTS];
+    uint32_t n_units[LLMC_MATMUL_PARTS];
+} pass;
+
+static uint32_t tiles_of(const llmc_packed *packed) {
+    return (uint32_t)(((uint64_t)packed->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS);
+}
+
+/* Units of about equal bytes over all the parts. */
+static uint32_t plan_units(pass *p, int32_t n_threads) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < p->op->n_parts; i++) {
+        const llmc_packed *packed = &p->op->part[i].weight->packed;
+        bytes += tiles_of(packed) * (uint64_t)packed->tile_bytes;
+    }
+    uint64_t target = bytes / ((uint64_t)n_threads * UNITS_PER_THREAD);
+    if (target > UNIT_BYTES) target = UNIT_BYTES;
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < p->op->n_parts; i++) {
+        const llmc_packed *packed = &p->op->part[i].weight->packed;
+        p->unit_tiles[i] = 2 * (uint32_t)(target / packed->tile_bytes / 2);
+        if (p->unit_tiles[i] == 0) p->unit_tiles[i] = 2;
+        p->n_units[i] = (tiles_of(packed) + p->unit_tiles[i] - 1) / p->unit_tiles[i];
+        total += p->n_units[i];
+    }
+    return total;
+}
+
+/* Which forms are needed, and their sizes; returns the bytes of a row in all of them. */
+static size_t plan_forms(pass *p) {
+    size_t sum = 0;
+    for (uint32_t i = 0; i < p->op->n_parts; i++) {
+        llmc_act_form form = llmc_act_form_of(p->op->part[i].weight->packed.type);
+        if (p->row_bytes[form]) continue;
+        p->row_bytes[form] = llmc_act_row_bytes(form, p->op->width);
+        sum += p->row_bytes[form];
+    }
+    return sum;
+}
+
+static void place_forms(pass *p, uint8_t *memory, uint32_t n_rows) {
+    for (int form = 0; form < LLMC_ACT_FORMS; form++) {
+        if (!p->row_bytes[form]) continue;
+        p->act[form] = memory;
+        memory += p->row_bytes[form] * n_rows;
+    }
+}
+
+static const float *transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row) {
+    const llmc_norm_kernels *kernels = &thread->backend->norm;
+    const float *src = op->src + (size_t)row * op->width;
+    if (op->input == LLMC_INPUT_RMS_NORM) {
+        kernels->rms_norm(src, op->norm, op->width, op->eps, thread->row);
+    } else if (op->input == LLMC_INPUT_SWIGLU) {
+        kernels->swiglu(src, op->up + (size_t)row * op->width, op->width, thread->row);
+    } else {
+        return src;
+    }
+    return thread->row;
+}
+
+static void prepare_rows(const llmc_cpu_thread *thread, const pass *p, uint32_t begin, uint32_t end) {
+    for (uint32_t row = begin; row < end; row++) {
+        const float *x = transform(thread, p->op, p->first + row);
+        for (int form = 0; form < LLMC_ACT_FORMS; form++) {
+            if (!p->act[form]) continue;
+            thread->backend->matmul.quantize((llmc_act_form)form, x, p->op->width, p->act[form] + row * p->row_bytes[form]);
+        }
+    }
+}
+
+static void prepare_shared(const llmc_cpu_thread *thread, const pass *p) {
+    uint32_t chunk = p->n >= 16 * (uint32_t)thread->n_threads ? 4 : 1;
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, (p->n + chunk - 1) / chunk);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        prepare_rows(thread, p, unit * chunk, llmc_cpu_min(p->n, (unit + 1) * chunk));
+    }
+    llmc_pool_barrier(thread->backend->pool);
+}
+
+static void multiply_unit(const llmc_cpu_thread *thread, const pass *p, uint32_t part, uint32_t unit) {
+    const llmc_packed *packed = &p->op->part[part].weight->packed;
+    llmc_act_form form = llmc_act_form_of(packed->type);
+    uint32_t begin = unit * p->unit_tiles[part];
+    uint32_t end = llmc_cpu_min(tiles_of(packed), begin + p->unit_tiles[part]);
+    uint32_t block = (uint32_t)(ROW_BLOCK_BYTES / p->row_bytes[form]) & ~15u;
+    if (block == 0) block = 16;
+    for (uint32_t row = 0; row < p->n; row += block) {
+        thread->backend->matmul.matmul(packed, p->act[form] + row * p->row_bytes[form], llmc_cpu_min(block, p->n - row), begin,
+                                       end, p->op->part[part].dst + (size_t)(p->first + row) * packed->rows, packed->rows,
+                                       p->op->part[part].bias, p->op->accumulate);
+    }
+}
+
+static void multiply(const llmc_cpu_thread *thread, pass *p) {
+    uint32_t n_units = plan_units(p, thread->n_threads);
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, n_units);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        uint32_t part = 0;
+        while (unit >= p->n_units[part]) unit -= p->n_units[part++];
+        multiply_unit(thread, p, part, unit);
+    }
+}
+
+void llmc_cpu_matmul(const llmc_cpu_thread *thread, const llmc_op_matmul *op) {
+    const llmc_cpu_scratch *scratch = &thread->backend->scratch;
+    pass p = {.op = op, .n = op->n_rows};
+    size_t row_bytes = plan_forms(&p);
+    if (op->n_rows == 1 || (op->n_rows <= LLMC_CPU_SMALL_ROWS && (uint64_t)op->n_rows * op->width <= LLMC_CPU_SMALL_ELEMENTS)) {
+        place_forms(&p, thread->act, p.n);
+        prepare_rows(thread, &p, 0, p.n);
+        multiply(thread, &p);
+        return;
+    }
+    size_t fit = scratch->shared_act_bytes / row_bytes;
+    uint32_t step = fit < op->n_rows ? (uint32_t)fit : op->n_rows;
+    for (p.first = 0; p.first < op->n_rows; p.first += step) {
+        if (p.first) llmc_pool_barrier(thread->backend->pool); /* the rows of the pass before are still being read */
+        p.n = llmc_cpu_min(step, op->n_rows - p.first);
+        place_forms(&p, scratch->shared_act, p.n);
+        prepare_shared(thread, &p);
+        multiply(thread, &p);
+    }
+}

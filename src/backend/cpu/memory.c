@@ -1,0 +1,249 @@
+/* The CPU backend's memory: arrays, packed weights, KV pages and scratch, all from the application's allocator. */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "backend/cpu/backend.h"
+#include "core/cursor.h"
+#include "kernels/cpu/pack.h"
+
+enum { HUGE_PAGE = 2 << 20, PARALLEL_PACK_ELEMENTS = 1 << 19, PACK_ROWS = 32 };
+
+/* Groups of 64 positions that attention may keep unfolded for one token of all heads: 16,384 positions. */
+enum { PARTIAL_GROUPS = 256 };
+
+/* Dimensions beyond any model, below which no product here overflows. */
+enum { MAX_TOKENS = 1 << 22, MAX_WIDTH = 1 << 24, MAX_HEAD_DIM = 1 << 14, MAX_HEADS = 1 << 16 };
+
+float *llmc_cpu_alloc(llmc_backend *backend, size_t n_floats) {
+    if (n_floats > SIZE_MAX / 2 / sizeof(float)) return NULL;
+    float *array = llmc_alloc_aligned(backend->env, n_floats * sizeof(float), 64);
+    if (array) memset(array, 0, n_floats * sizeof(float));
+    return array;
+}
+
+void llmc_cpu_release(llmc_backend *backend, float *array) {
+    llmc_free_aligned(backend->env, array);
+}
+
+llmcall_status llmc_cpu_upload(llmc_backend *backend, float *dst, const float *src, size_t n_floats, llmcall_error *error) {
+    (void)backend;
+    (void)error;
+    if (n_floats) memcpy(dst, src, n_floats * sizeof(float));
+    return LLMCALL_OK;
+}
+
+const float *llmc_cpu_view(llmc_backend *backend, const float *src, size_t n_floats) {
+    (void)backend;
+    (void)n_floats;
+    return src;
+}
+
+/* Only advice, on the whole huge pages inside the block; it may fail. */
+static void advise_huge(void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+    uintptr_t begin = ((uintptr_t)block + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)block + size) & ~(uintptr_t)(HUGE_PAGE - 1);
+    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)size;
+#endif
+}
+
+static void *alloc_large(const llmc_env *env, size_t size) {
+    void *block = llmc_alloc_aligned(env, size, size >= HUGE_PAGE ? 4096 : 64);
+    if (block) advise_huge(block, size);
+    return block;
+}
+
+/* --- weights --- */
+
+size_t llmc_cpu_weight_bytes(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols) {
+    (void)backend;
+    return llmc_packed_bytes(type, rows, cols);
+}
+
+llmcall_status llmc_cpu_weight_create(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **out,
+                                      llmcall_error *error) {
+    *out = NULL;
+    size_t bytes = llmc_packed_bytes(type, rows, cols);
+    if (bytes == 0) {
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, NULL, "A matrix of type %d, %u by %u, cannot be held.", (int)type,
+                         rows, cols);
+    }
+    llmc_weight *weight = llmc_zalloc(backend->env, sizeof *weight);
+    if (!weight) return llmc_fail_memory(error, "a weight");
+    weight->packed = (llmc_packed){.type = type, .rows = rows, .cols = cols, .tile_bytes = llmc_packed_tile_bytes(type, cols)};
+    weight->packed.data = alloc_large(backend->env, bytes);
+    if (!weight->packed.data) {
+        llmc_free(backend->env, weight);
+        return llmc_fail_memory(error, "a weight");
+    }
+    *out = weight;
+    return LLMCALL_OK;
+}
+
+void llmc_cpu_weight_destroy(llmc_backend *backend, llmc_weight *weight) {
+    if (!weight) return;
+    llmc_free_aligned(backend->env, weight->packed.data);
+    llmc_free(backend->env, weight);
+}
+
+typedef struct pack_job {
+    llmc_pool *pool;
+    llmc_packed *packed;
+    const uint8_t *blocks;
+    size_t row_bytes;
+    uint32_t first_row, n_rows;
+} pack_job;
+
+static void pack_some(void *arg, int32_t index, int32_t n_threads) {
+    const pack_job *job = arg;
+    (void)n_threads;
+    llmc_pool_loop loop = llmc_pool_loop_begin(job->pool, index, (job->n_rows + PACK_ROWS - 1) / PACK_ROWS);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        uint32_t row = unit * PACK_ROWS;
+        llmc_pack_rows(job->packed, job->first_row + row, llmc_cpu_min(PACK_ROWS, job->n_rows - row),
+                       job->blocks + row * job->row_bytes);
+    }
+}
+
+llmcall_status llmc_cpu_weight_fill(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
+                                    const void *blocks, llmcall_error *error) {
+    llmc_packed *packed = &weight->packed;
+    if (first_row > packed->rows || n_rows > packed->rows - first_row || first_row % 32 != 0 ||
+        (n_rows % 32 != 0 && first_row + n_rows != packed->rows)) {
+        return llmc_fail(error, LLMCALL_E_INTERNAL, NULL, NULL, "Rows %u to %u of a matrix of %u rows cannot be filled alone.",
+                         first_row, first_row + n_rows, packed->rows);
+    }
+    const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
+    if (n_rows == 0 || !layout) return LLMCALL_OK;
+    pack_job job = {.pool = ((llmc_cpu_backend *)backend)->pool, .packed = packed, .blocks = blocks};
+    job.row_bytes = (size_t)packed->cols / layout->block_cols * layout->block_bytes;
+    job.first_row = first_row;
+    job.n_rows = n_rows;
+    if ((uint64_t)n_rows * packed->cols >= PARALLEL_PACK_ELEMENTS) {
+        llmc_pool_run(job.pool, pack_some, &job);
+    } else {
+        llmc_pack_rows(packed, first_row, n_rows, blocks);
+    }
+    return LLMCALL_OK;
+}
+
+/* --- KV pages --- */
+
+static int page_bytes_of(const llmc_kv_shape *shape, uint64_t *page_bytes) {
+    uint64_t blocks;
+    if (shape->type != LLMC_KV_F16 && shape->type != LLMC_KV_F32) return 0;
+    if (shape->head_dim > MAX_HEAD_DIM) return 0;
+    return llmc_mul_u64(shape->n_layers, shape->n_kv_heads, &blocks) &&
+           llmc_mul_u64(blocks, llmc_kv_block_bytes(shape->head_dim, shape->type == LLMC_KV_F16), page_bytes);
+}
+
+size_t llmc_cpu_kv_bytes(const llmc_backend *backend, const llmc_kv_shape *shape) {
+    (void)backend;
+    uint64_t page_bytes, bytes;
+    if (!page_bytes_of(shape, &page_bytes) || !llmc_mul_u64(page_bytes, shape->n_pages, &bytes)) return 0;
+    return bytes > SIZE_MAX / 2 ? 0 : (size_t)bytes;
+}
+
+/* The pages are not touched: the system gives their memory when they are first written. */
+llmcall_status llmc_cpu_kv_create(llmc_backend *backend, const llmc_kv_shape *shape, llmc_kv_store **out,
+                                  llmcall_error *error) {
+    *out = NULL;
+    size_t bytes = llmc_cpu_kv_bytes(backend, shape);
+    uint64_t page_bytes;
+    if (bytes == 0 || !page_bytes_of(shape, &page_bytes)) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_bytes", "A KV cache of %u pages of %u layers cannot be made.",
+                         shape->n_pages, shape->n_layers);
+    }
+    llmc_kv_store *kv = llmc_zalloc(backend->env, sizeof *kv);
+    if (!kv) return llmc_fail_memory(error, "the KV cache");
+    *kv = (llmc_kv_store){.shape = *shape, .half = shape->type == LLMC_KV_F16, .page_bytes = (size_t)page_bytes};
+    kv->block_bytes = llmc_kv_block_bytes(shape->head_dim, kv->half);
+    kv->base = alloc_large(backend->env, bytes);
+    if (!kv->base) {
+        llmc_free(backend->env, kv);
+        return llmc_fail_memory(error, "the KV cache");
+    }
+    *out = kv;
+    return LLMCALL_OK;
+}
+
+void llmc_cpu_kv_zero(llmc_backend *backend, llmc_kv_store *kv, uint32_t page) {
+    (void)backend;
+    if (page < kv->shape.n_pages) memset(kv->base + page * kv->page_bytes, 0, kv->page_bytes);
+}
+
+void llmc_cpu_kv_destroy(llmc_backend *backend, llmc_kv_store *kv) {
+    if (!kv) return;
+    llmc_free_aligned(backend->env, kv->base);
+    llmc_free(backend->env, kv);
+}
+
+/* --- scratch --- */
+
+static size_t round64(size_t bytes) {
+    return (bytes + 63) & ~(size_t)63;
+}
+
+/* Bytes of a row in all forms together, an upper bound for every narrower one. */
+static size_t all_forms_bytes(uint32_t width) {
+    uint32_t whole = (width + 255) / 256 * 256;
+    size_t bytes = 0;
+    for (int form = 0; form < LLMC_ACT_FORMS; form++) bytes += llmc_act_row_bytes((llmc_act_form)form, whole);
+    return bytes;
+}
+
+/* The shared rows are sized for a quantized form; a matmul that needs more, for F32 weights, goes in passes. */
+static llmc_cpu_scratch plan_scratch(uint32_t max_tokens, uint32_t max_width, uint32_t head_dim, uint32_t n_heads) {
+    llmc_cpu_scratch plan = {.max_tokens = max_tokens, .max_width = max_width, .head_dim = head_dim, .n_heads = n_heads};
+    uint32_t whole = (max_width + 255) / 256 * 256;
+    size_t all = all_forms_bytes(max_width), small = LLMC_CPU_SMALL_ROWS * all_forms_bytes(LLMC_CPU_SMALL_ELEMENTS / 2);
+    size_t rows = (size_t)max_tokens * llmc_act_row_bytes(LLMC_ACT_Q8_32, whole);
+    plan.shared_act_bytes = rows > all ? rows : all;
+    plan.partial_floats = PARTIAL_GROUPS * (size_t)n_heads * llmc_attention_partial_floats(head_dim);
+    plan.row_floats = round64(sizeof(float) * (max_width > head_dim ? max_width : head_dim)) / sizeof(float);
+    plan.private_act_bytes = small > all ? small : all;
+    plan.attention_bytes = round64(llmc_attention_scratch_bytes(head_dim));
+    plan.private_bytes = plan.row_floats * sizeof(float) + plan.private_act_bytes + plan.attention_bytes;
+    return plan;
+}
+
+static size_t plan_bytes(const llmc_cpu_backend *backend, const llmc_cpu_scratch *plan) {
+    return plan->shared_act_bytes + plan->partial_floats * sizeof(float) +
+           plan->private_bytes * (size_t)llmc_pool_threads(backend->pool);
+}
+
+static int in_limits(uint32_t max_tokens, uint32_t max_width, uint32_t head_dim, uint32_t n_heads) {
+    return max_tokens <= MAX_TOKENS && max_width <= MAX_WIDTH && head_dim <= MAX_HEAD_DIM && n_heads <= MAX_HEADS;
+}
+
+size_t llmc_cpu_scratch_bytes(const llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                              uint32_t n_heads) {
+    if (!in_limits(max_tokens, max_width, head_dim, n_heads)) return 0;
+    llmc_cpu_scratch plan = plan_scratch(max_tokens, max_width, head_dim, n_heads);
+    return plan_bytes((const llmc_cpu_backend *)backend, &plan);
+}
+
+/* Keeps the largest of what was asked for, so that several models share a backend. */
+llmcall_status llmc_cpu_reserve(llmc_backend *base, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                                uint32_t n_heads, llmcall_error *error) {
+    llmc_cpu_backend *backend = (llmc_cpu_backend *)base;
+    const llmc_cpu_scratch *old = &backend->scratch;
+    if (!in_limits(max_tokens, max_width, head_dim, n_heads)) {
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, NULL,
+                         "A step of %u tokens, width %u, %u heads of %u is beyond what the CPU backend takes.", max_tokens,
+                         max_width, n_heads, head_dim);
+    }
+    llmc_cpu_scratch plan = plan_scratch(
+        max_tokens > old->max_tokens ? max_tokens : old->max_tokens, max_width > old->max_width ? max_width : old->max_width,
+        head_dim > old->head_dim ? head_dim : old->head_dim, n_heads > old->n_heads ? n_heads : old->n_heads);
+    plan.shared_act = alloc_large(base->env, plan_bytes(backend, &plan));
+    if (!plan.shared_act) return llmc_fail_memory(error, "a step's scratch");
+    plan.partial = (float *)(void *)(plan.shared_act + plan.shared_act_bytes);
+    plan.private_base = (uint8_t *)(plan.partial + plan.partial_floats);
+    llmc_free_aligned(base->env, backend->scratch.shared_act);
+    backend->scratch = plan;
+    return LLMCALL_OK;
+}

@@ -1,0 +1,348 @@
+/* The page table of the KV cache: reference counts, the prefix tree and the order of eviction. Called by the scheduler.
+ *
+ * Every page is its own tree node, so the tree needs no memory of its own. A node is found by (parent, salt, 16 tokens) through
+ * one hash table. A published page is *active* while it is held or lies above an active one; the others wait in one list,
+ * least recently used first. A node turns inactive no later than its parent does, hence stands before it in the list, hence
+ * the head of the list is always a leaf: eviction takes the head and is O(1). */
+#include "kv/kv.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/thread.h"
+
+enum { PAGE_TOKENS = LLMC_KV_PAGE_TOKENS };
+#define NO_PAGE   UINT32_MAX
+#define MAX_PAGES (UINT32_C(1) << 31)
+
+typedef struct page {
+    uint64_t salt; /* of the rows it holds; valid if written */
+    uint32_t references;
+    uint32_t pins;     /* active children in the tree */
+    uint32_t parent;   /* node before it, NO_PAGE below the root; valid if published */
+    uint32_t chain;    /* next node of the same hash bucket; valid if published */
+    uint32_t previous; /* neighbours in the inactive list; next also links the free list */
+    uint32_t next;
+    uint8_t published;
+    uint8_t written;             /* was ever given out */
+    int32_t tokens[PAGE_TOKENS]; /* valid if published */
+} page;
+
+struct llmc_kv {
+    const llmc_env *env;
+    page *pages;       // (n_pages)
+    uint32_t *buckets; // (n_buckets), a power of two; first node of each chain
+    uint32_t n_pages;
+    uint32_t n_buckets;
+    uint32_t free_head; /* linked by next */
+    uint32_t n_free;
+    uint32_t oldest; /* ends of the inactive list */
+    uint32_t newest;
+    uint32_t n_inactive;
+    int enabled;
+    uint64_t seed; /* random, so that no prompt can be made to fill one bucket; results do not depend on it */
+};
+
+/* ---- Hash table of published pages ------------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ (hash >> 29);
+}
+
+static uint32_t bucket_of(const llmc_kv *kv, uint32_t parent, uint64_t salt, const int32_t *tokens) {
+    uint64_t hash = mix(mix(kv->seed, salt), parent);
+    for (uint32_t i = 0; i < PAGE_TOKENS; i += 2) {
+        hash = mix(hash, (uint64_t)(uint32_t)tokens[i] << 32 | (uint32_t)tokens[i + 1]);
+    }
+    return (uint32_t)(hash ^ (hash >> 32)) & (kv->n_buckets - 1);
+}
+
+static uint32_t find_node(const llmc_kv *kv, uint32_t parent, uint64_t salt, const int32_t *tokens) {
+    uint32_t node = kv->buckets[bucket_of(kv, parent, salt, tokens)];
+    while (node != NO_PAGE) {
+        const page *p = &kv->pages[node];
+        if (p->parent == parent && p->salt == salt && memcmp(p->tokens, tokens, sizeof p->tokens) == 0) break;
+        node = p->chain;
+    }
+    return node;
+}
+
+static void hash_insert(llmc_kv *kv, uint32_t node) {
+    page *p = &kv->pages[node];
+    uint32_t *head = &kv->buckets[bucket_of(kv, p->parent, p->salt, p->tokens)];
+    p->chain = *head;
+    *head = node;
+}
+
+static void hash_remove(llmc_kv *kv, uint32_t node) {
+    const page *p = &kv->pages[node];
+    uint32_t *link = &kv->buckets[bucket_of(kv, p->parent, p->salt, p->tokens)];
+    while (*link != node) link = &kv->pages[*link].chain;
+    *link = p->chain;
+}
+
+/* ---- Free list, inactive list ------------------------------------------------------------------------------------------ */
+
+static void free_push(llmc_kv *kv, uint32_t number) {
+    kv->pages[number].next = kv->free_head;
+    kv->free_head = number;
+    kv->n_free++;
+}
+
+static uint32_t free_pop(llmc_kv *kv) {
+    uint32_t number = kv->free_head;
+    kv->free_head = kv->pages[number].next;
+    kv->n_free--;
+    return number;
+}
+
+static void inactive_append(llmc_kv *kv, uint32_t number) {
+    page *p = &kv->pages[number];
+    p->previous = kv->newest;
+    p->next = NO_PAGE;
+    if (kv->newest == NO_PAGE) {
+        kv->oldest = number;
+    } else {
+        kv->pages[kv->newest].next = number;
+    }
+    kv->newest = number;
+    kv->n_inactive++;
+}
+
+static void inactive_remove(llmc_kv *kv, uint32_t number) {
+    const page *p = &kv->pages[number];
+    if (p->previous == NO_PAGE) {
+        kv->oldest = p->next;
+    } else {
+        kv->pages[p->previous].next = p->next;
+    }
+    if (p->next == NO_PAGE) {
+        kv->newest = p->previous;
+    } else {
+        kv->pages[p->next].previous = p->previous;
+    }
+    kv->n_inactive--;
+}
+
+/* ---- Active and inactive nodes ----------------------------------------------------------------------------------------- */
+
+static int is_active(const page *p) {
+    return p->references > 0 || p->pins > 0;
+}
+
+/* The node just turned active: it pins its parent, which may turn active by that, and so on to the root. */
+static void pin_ancestors(llmc_kv *kv, uint32_t node) {
+    uint32_t parent = kv->pages[node].parent;
+    while (parent != NO_PAGE) {
+        page *p = &kv->pages[parent];
+        int was_active = is_active(p);
+        p->pins++;
+        if (was_active) return;
+        inactive_remove(kv, parent);
+        parent = p->parent;
+    }
+}
+
+/* The node just turned inactive: it and every ancestor that only it kept active join the list, children first. */
+static void unpin_ancestors(llmc_kv *kv, uint32_t node) {
+    for (;;) {
+        inactive_append(kv, node);
+        uint32_t parent = kv->pages[node].parent;
+        if (parent == NO_PAGE) return;
+        page *p = &kv->pages[parent];
+        p->pins--;
+        if (is_active(p)) return;
+        node = parent;
+    }
+}
+
+static void hold(llmc_kv *kv, uint32_t number) {
+    page *p = &kv->pages[number];
+    if (p->published && !is_active(p)) {
+        inactive_remove(kv, number);
+        pin_ancestors(kv, number);
+    }
+    p->references++;
+}
+
+/* ---- Life -------------------------------------------------------------------------------------------------------------- */
+
+static void build_free_list(llmc_kv *kv) {
+    kv->free_head = NO_PAGE;
+    for (uint32_t i = kv->n_pages; i > 0; i--) free_push(kv, i - 1);
+}
+
+static void clear_tree(llmc_kv *kv) {
+    memset(kv->buckets, 0xFF, (size_t)kv->n_buckets * sizeof *kv->buckets);
+    kv->oldest = NO_PAGE;
+    kv->newest = NO_PAGE;
+    kv->n_inactive = 0;
+}
+
+llmcall_status llmc_kv_create(const llmc_env *env, uint32_t n_pages, int prefix_cache_enabled, llmc_kv **out,
+                              llmcall_error *error) {
+    *out = NULL;
+    if (n_pages == 0 || n_pages > MAX_PAGES) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_pages", "The KV cache has %u pages; 1 to %u are possible.",
+                         n_pages, MAX_PAGES);
+    }
+    llmc_kv *kv = llmc_zalloc(env, sizeof *kv);
+    if (!kv) return llmc_fail_memory(error, "the KV page table");
+    kv->env = env;
+    kv->n_pages = n_pages;
+    kv->enabled = prefix_cache_enabled != 0;
+    kv->n_buckets = 1;
+    while (kv->n_buckets < n_pages) kv->n_buckets *= 2;
+    if (!llmc_random_bytes(&kv->seed, (uint32_t)sizeof kv->seed)) kv->seed = UINT64_C(0x243F6A8885A308D3);
+    kv->pages = llmc_zalloc_array(env, n_pages, sizeof *kv->pages);
+    kv->buckets = llmc_alloc_array(env, kv->n_buckets, sizeof *kv->buckets);
+    if (!kv->pages || !kv->buckets) {
+        llmc_kv_destroy(&kv);
+        return llmc_fail_memory(error, "the KV page table");
+    }
+    build_free_list(kv);
+    clear_tree(kv);
+    *out = kv;
+    return LLMCALL_OK;
+}
+
+void llmc_kv_destroy(llmc_kv **kv) {
+    if (!kv || !*kv) return;
+    llmc_free((*kv)->env, (*kv)->pages);
+    llmc_free((*kv)->env, (*kv)->buckets);
+    llmc_free((*kv)->env, *kv);
+    *kv = NULL;
+}
+
+int llmc_kv_prefix_cache_enabled(const llmc_kv *kv) {
+    return kv->enabled;
+}
+
+/* ---- Prefixes ---------------------------------------------------------------------------------------------------------- */
+
+uint32_t llmc_kv_extend(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t n_pages,
+                        uint32_t max_pages, uint32_t *pages) {
+    if (!kv->enabled) return 0;
+    uint32_t limit = n_tokens / PAGE_TOKENS;
+    if (limit > max_pages) limit = max_pages;
+    uint32_t node = NO_PAGE;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < limit; i++) {
+        node = find_node(kv, node, salt, tokens + (size_t)i * PAGE_TOKENS);
+        if (node == NO_PAGE || (i < n_pages && pages[i] != node)) break;
+        if (i < n_pages) continue;
+        hold(kv, node);
+        pages[i] = node;
+        n++;
+    }
+    return n;
+}
+
+uint32_t llmc_kv_match(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t max_pages,
+                       uint32_t *pages) {
+    return llmc_kv_extend(kv, salt, tokens, n_tokens, 0, max_pages, pages);
+}
+
+static void insert_node(llmc_kv *kv, uint32_t number, uint32_t parent, const int32_t *tokens) {
+    page *p = &kv->pages[number];
+    p->parent = parent;
+    p->pins = 0;
+    p->published = 1;
+    memcpy(p->tokens, tokens, sizeof p->tokens);
+    hash_insert(kv, number);
+    pin_ancestors(kv, number);
+}
+
+void llmc_kv_publish(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t *pages) {
+    if (!kv->enabled) return;
+    uint32_t parent = NO_PAGE;
+    for (uint32_t i = 0; i < n_tokens / PAGE_TOKENS; i++) {
+        const int32_t *page_tokens = tokens + (size_t)i * PAGE_TOKENS;
+        uint32_t node = find_node(kv, parent, salt, page_tokens);
+        if (node == NO_PAGE) {
+            node = pages[i];
+            const page *p = &kv->pages[node];
+            /* Only a caller that breaks the contract gets here with such a page; the tree stays sound. */
+            if (p->published || p->references == 0 || p->salt != salt) return;
+            insert_node(kv, node, parent, page_tokens);
+        } else if (node != pages[i]) {
+            hold(kv, node);
+            llmc_kv_release(kv, pages[i]);
+            pages[i] = node;
+        }
+        parent = node;
+    }
+}
+
+void llmc_kv_drop_cached(llmc_kv *kv) {
+    clear_tree(kv);
+    for (uint32_t i = 0; i < kv->n_pages; i++) {
+        page *p = &kv->pages[i];
+        if (!p->published) continue;
+        p->published = 0;
+        p->pins = 0;
+        if (p->references == 0) free_push(kv, i);
+    }
+}
+
+/* ---- Pages ------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t evict(llmc_kv *kv) {
+    uint32_t number = kv->oldest;
+    inactive_remove(kv, number);
+    hash_remove(kv, number);
+    kv->pages[number].published = 0;
+    return number;
+}
+
+int llmc_kv_acquire(llmc_kv *kv, uint64_t salt, uint32_t *out, int *needs_zero) {
+    if (kv->n_free == 0 && kv->n_inactive == 0) return 0;
+    uint32_t number = kv->n_free > 0 ? free_pop(kv) : evict(kv);
+    page *p = &kv->pages[number];
+    *needs_zero = p->written && p->salt != salt;
+    p->written = 1;
+    p->salt = salt;
+    p->references = 1;
+    *out = number;
+    return 1;
+}
+
+void llmc_kv_retain(llmc_kv *kv, uint32_t number) {
+    if (number < kv->n_pages && kv->pages[number].references > 0) kv->pages[number].references++;
+}
+
+void llmc_kv_release(llmc_kv *kv, uint32_t number) {
+    if (number >= kv->n_pages || kv->pages[number].references == 0) return;
+    page *p = &kv->pages[number];
+    p->references--;
+    if (!p->published) {
+        if (p->references == 0) free_push(kv, number);
+    } else if (!is_active(p)) {
+        unpin_ancestors(kv, number);
+    }
+}
+
+/* ---- Figures ----------------------------------------------------------------------------------------------------------- */
+
+uint32_t llmc_kv_total(const llmc_kv *kv) {
+    return kv->n_pages;
+}
+
+uint32_t llmc_kv_available(const llmc_kv *kv) {
+    return kv->n_free + kv->n_inactive;
+}
+
+uint32_t llmc_kv_references(const llmc_kv *kv, uint32_t number) {
+    return number < kv->n_pages ? kv->pages[number].references : 0;
+}
+
+int llmc_kv_published(const llmc_kv *kv, uint32_t number) {
+    return number < kv->n_pages && kv->pages[number].published;
+}
+
+void llmc_kv_stats(const llmc_kv *kv, uint32_t *total, uint32_t *used, uint32_t *cached) {
+    if (total) *total = kv->n_pages;
+    if (used) *used = kv->n_pages - llmc_kv_available(kv);
+    if (cached) *cached = kv->n_inactive;
+}

@@ -1,0 +1,259 @@
+/* From header to plan: reads the vocabulary and the numbers, checks the tensors, sizes the KV store and adds up the memory. */
+#include "model/estimate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/thread.h"
+#include "core/utf8.h"
+#include "model/forward.h"
+#include "model/quant.h"
+#include "model/vocab.h"
+
+enum {
+    MAX_STEP_TOKENS = 1 << 16,
+    MAX_CONTEXT = 1 << 28,
+    DEFAULT_CONTEXTS = 4,
+    DEFAULT_KV_BYTES = 1 << 30,
+    SMALLEST_CONTEXT = 512, /* tokens: a machine that cannot hold this much of a context cannot serve the model */
+    MAX_PAGES = 1 << 30
+};
+
+/* ---- Names -------------------------------------------------------------------------------------------------------------- */
+
+/* Copies what fits of a text from the file: whole characters, up to a NUL. */
+static void copy_text(char *field, size_t capacity, const char *text, size_t size) {
+    size_t n = strnlen(text, size < capacity - 1 ? size : capacity - 1);
+    n = llmc_utf8_valid_prefix(text, n);
+    memcpy(field, text, n);
+    field[n] = 0;
+}
+
+static llmcall_status set_name(llmc_model_plan *plan, const llmcall_model_options *options, llmcall_error *error) {
+    llmc_model_shape *shape = &plan->shape;
+    const char *text = NULL;
+    size_t size = 0;
+    int found = 0;
+    if (options->name && options->name[0]) {
+        size = strnlen(options->name, sizeof shape->name);
+        if (size == sizeof shape->name || llmc_utf8_valid_prefix(options->name, size) != size) {
+            return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "name", "name must be UTF-8 text of at most %zu bytes.",
+                             sizeof shape->name - 1);
+        }
+        copy_text(shape->name, sizeof shape->name, options->name, size);
+        return LLMCALL_OK;
+    }
+    llmcall_status status = llmc_gguf_get_string(plan->gguf, "general.name", &text, &size, &found, error);
+    if (status != LLMCALL_OK) return status;
+    if (found) copy_text(shape->name, sizeof shape->name, text, size);
+    if (!shape->name[0]) memcpy(shape->name, shape->architecture, sizeof shape->architecture);
+    return LLMCALL_OK;
+}
+
+/* ---- Vocabulary --------------------------------------------------------------------------------------------------------- */
+
+static llmcall_status make_tokenizer(const llmc_env *env, llmc_model_plan *plan, llmcall_error *error) {
+    llmc_vocab vocab;
+    llmcall_status status = llmc_vocab_read(env, plan->gguf, &vocab, error);
+    if (status == LLMCALL_OK && vocab.present) {
+        plan->shape.n_vocab = vocab.source.n_tokens;
+        status = llmc_tokenizer_create(env, &vocab.source, &plan->tokenizer, error);
+    }
+    if (status == LLMCALL_OK && plan->tokenizer) plan->memory.tokenizer_bytes = llmc_tokenizer_bytes(plan->tokenizer);
+    llmc_vocab_free(env, &vocab);
+    return status;
+}
+
+static llmcall_status read_header(const llmc_env *env, llmc_model_plan *plan, const llmcall_model_options *options,
+                                  llmcall_error *error) {
+    const char *architecture = NULL;
+    size_t size = 0;
+    llmcall_status status = llmc_gguf_open(env, options, &plan->gguf, error);
+    if (status == LLMCALL_OK) status = llmc_arch_name(plan->gguf, &architecture, &size, error);
+    if (status != LLMCALL_OK) return status;
+    copy_text(plan->shape.architecture, sizeof plan->shape.architecture, architecture, size);
+    status = set_name(plan, options, error);
+    if (status == LLMCALL_OK && !options->vocab_only) status = llmc_hparams_read(plan->gguf, &plan->hparams, error);
+    if (status == LLMCALL_OK) status = make_tokenizer(env, plan, error);
+    if (status == LLMCALL_OK)
+        status = llmc_vocab_template(env, plan->gguf, options->chat_template, &plan->chat_template, error);
+    return status;
+}
+
+/* A vocabulary without weights may be of any architecture, so only what any file may say is read. */
+static llmcall_status finish_vocab_only(llmc_model_plan *plan) {
+    char key[64];
+    uint32_t value = 0;
+    snprintf(key, sizeof key, "%s.context_length", plan->shape.architecture);
+    if (llmc_gguf_get_u32(plan->gguf, key, &value, NULL, NULL) == LLMCALL_OK) plan->shape.context_length = value;
+    plan->shape.max_context = plan->shape.context_length;
+    plan->memory.total_bytes = plan->memory.tokenizer_bytes;
+    return LLMCALL_OK;
+}
+
+/* ---- Shape -------------------------------------------------------------------------------------------------------------- */
+
+static llmcall_status set_vocab_size(llmc_model_plan *plan, llmcall_error *error) {
+    llmc_hparams *h = &plan->hparams;
+    char key[64];
+    if (plan->tokenizer) h->n_vocab = plan->shape.n_vocab;
+    if (h->n_vocab) return LLMCALL_OK;
+    snprintf(key, sizeof key, "%s.vocab_size", h->arch->name);
+    return llmc_fail(error, LLMCALL_E_FORMAT, NULL, key, "The file has neither a vocabulary nor the key %s.", key);
+}
+
+static void fill_shape(llmc_model_plan *plan) {
+    const llmc_hparams *h = &plan->hparams;
+    const llmc_quant_type *type = llmc_quant_type_find(plan->weights.most_type);
+    llmc_model_shape *s = &plan->shape;
+    s->n_vocab = h->n_vocab;
+    s->n_layers = h->n_layers;
+    s->width = h->width;
+    s->n_heads = h->n_heads;
+    s->n_kv_heads = h->n_kv_heads;
+    s->head_dim = h->head_dim;
+    s->n_ff = h->n_ff;
+    s->context_length = h->context_length;
+    s->parameters = plan->weights.parameters;
+    s->kv_type = plan->weights.all_f32 ? LLMC_KV_F32 : LLMC_KV_F16; /* a full-precision model is computed in full precision */
+    snprintf(s->quantization, sizeof s->quantization, "%s", type ? type->name : "");
+}
+
+static llmcall_status check_limits(llmc_model_plan *plan, const llmcall_model_options *options, llmcall_error *error) {
+    llmc_model_limits *limits = &plan->limits;
+    if (limits->max_step_tokens < 1 || limits->max_step_tokens > MAX_STEP_TOKENS) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "max_step_tokens", "max_step_tokens is %u; expected 1 to %d.",
+                         limits->max_step_tokens, MAX_STEP_TOKENS);
+    }
+    if (limits->max_outputs < 1) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "max_sequences", "max_sequences is 0; expected at least 1.");
+    }
+    if (limits->max_outputs > limits->max_step_tokens) limits->max_outputs = limits->max_step_tokens;
+    if (options->context_length > MAX_CONTEXT) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "context_length", "context_length is %u; expected at most %d.",
+                         options->context_length, MAX_CONTEXT);
+    }
+    return LLMCALL_OK;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------------- */
+
+/* Activations, the backend's own scratch, and the list of operations. */
+static uint64_t compute_bytes(llmc_model_plan *plan, const llmc_backend *backend) {
+    const llmc_hparams *h = &plan->hparams;
+    uint32_t q = h->n_heads * h->head_dim;
+    size_t sizes[LLMC_ACTIVATIONS];
+    llmc_activations_sizes(h, plan->limits.max_step_tokens, plan->limits.max_outputs, sizes);
+    plan->max_input_width = h->n_ff > h->width ? h->n_ff : h->width;
+    if (q > plan->max_input_width) plan->max_input_width = q;
+    uint64_t bytes =
+        backend->call->scratch_bytes(backend, plan->limits.max_step_tokens, plan->max_input_width, h->head_dim, h->n_heads);
+    for (int i = 0; i < LLMC_ACTIVATIONS; i++) bytes += sizes[i] * sizeof(float);
+    return bytes + llmc_forward_max_ops(h->n_layers) * sizeof(llmc_op);
+}
+
+/* What one more page takes on this backend; 0 on overflow. */
+static uint64_t page_bytes(const llmc_model_plan *plan, const llmc_backend *backend) {
+    llmc_kv_shape one = plan->kv, two = plan->kv;
+    one.n_pages = 1;
+    two.n_pages = 2;
+    size_t bytes = backend->call->kv_bytes(backend, &two);
+    return bytes ? bytes - backend->call->kv_bytes(backend, &one) : 0;
+}
+
+/* Four full contexts within a gigabyte, at least one. If the system cannot give that beside everything else: half of what is
+ * left, so that a file that claims a context of millions does not take the whole machine. */
+static uint64_t default_pages(const llmc_model_plan *plan, const llmcall_model_options *options, uint64_t page,
+                              uint64_t context_pages) {
+    const llmcall_memory *m = &plan->memory;
+    uint64_t pages = DEFAULT_CONTEXTS * context_pages;
+    if (pages > DEFAULT_KV_BYTES / page) pages = DEFAULT_KV_BYTES / page;
+    if (pages < context_pages) pages = context_pages;
+    if (options->max_memory) return pages;
+
+    uint64_t others = m->weights_bytes + m->compute_bytes + m->tokenizer_bytes + m->available_bytes / 16;
+    uint64_t left = m->available_bytes > others ? m->available_bytes - others : 0;
+    uint64_t least = SMALLEST_CONTEXT / LLMC_PAGE_TOKENS;
+    if (least > context_pages) least = context_pages;
+    return left / page >= pages || left / 2 / page < least ? pages : left / 2 / page;
+}
+
+static llmcall_status fail_kv(const llmc_model_plan *plan, llmcall_error *error) {
+    return llmc_fail(error, LLMCALL_E_NO_MEMORY, NULL, "kv_bytes",
+                     "A KV cache of %u pages is more than this machine can address.", plan->kv.n_pages);
+}
+
+static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend, const llmcall_model_options *options,
+                              llmcall_error *error) {
+    llmc_model_shape *s = &plan->shape;
+    plan->kv =
+        (llmc_kv_shape){.n_layers = s->n_layers, .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .type = s->kv_type};
+    s->max_context = options->context_length ? options->context_length : s->context_length;
+    uint64_t page = page_bytes(plan, backend);
+    if (page == 0) return fail_kv(plan, error);
+    uint64_t context_pages = ((uint64_t)s->max_context + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
+    uint64_t pages = options->kv_bytes ? options->kv_bytes / page : default_pages(plan, options, page, context_pages);
+    if (pages == 0) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_bytes", "kv_bytes is %llu; one page of this model's takes %llu.",
+                         (unsigned long long)options->kv_bytes, (unsigned long long)page);
+    }
+    if (pages > MAX_PAGES) pages = MAX_PAGES;
+    if (pages < context_pages) s->max_context = (uint32_t)pages * LLMC_PAGE_TOKENS;
+    plan->kv.n_pages = (uint32_t)pages;
+    plan->memory.kv_bytes_per_token = page / LLMC_PAGE_TOKENS;
+    plan->memory.kv_bytes = backend->call->kv_bytes(backend, &plan->kv);
+    return plan->memory.kv_bytes ? LLMCALL_OK : fail_kv(plan, error);
+}
+
+static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_backend *backend,
+                                              const llmcall_model_options *options, llmcall_error *error) {
+    llmcall_memory *m = &plan->memory;
+    llmcall_status status = set_vocab_size(plan, error);
+    if (status == LLMCALL_OK) status = check_limits(plan, options, error);
+    if (status == LLMCALL_OK) status = llmc_weights_check(plan->gguf, &plan->hparams, backend, &plan->weights, error);
+    if (status != LLMCALL_OK) return status;
+    fill_shape(plan);
+    m->parameters = plan->shape.parameters;
+    m->weights_bytes = plan->weights.device_bytes;
+    m->compute_bytes = compute_bytes(plan, backend);
+    status = size_kv(plan, backend, options, error);
+    m->total_bytes = m->weights_bytes + m->kv_bytes + m->compute_bytes + m->tokenizer_bytes;
+    return status;
+}
+
+llmcall_status llmc_model_plan_make(const llmc_env *env, const llmc_backend *backend, const llmcall_model_options *options,
+                                    const llmc_model_limits *limits, llmc_model_plan *plan, llmcall_error *error) {
+    memset(plan, 0, sizeof *plan);
+    plan->memory.struct_size = sizeof plan->memory;
+    plan->memory.available_bytes = llmc_memory_available();
+    if (limits) plan->limits = *limits;
+    llmcall_status status = read_header(env, plan, options, error);
+    if (status != LLMCALL_OK) return status;
+    if (options->vocab_only) return finish_vocab_only(plan);
+    if (!backend) return llmc_fail(error, LLMCALL_E_INTERNAL, NULL, NULL, "A model's weights need a backend.");
+    return plan_weights_and_memory(plan, backend, options, error);
+}
+
+void llmc_model_plan_free(const llmc_env *env, llmc_model_plan *plan) {
+    llmc_gguf_close(&plan->gguf);
+    llmc_tokenizer_destroy(&plan->tokenizer);
+    llmc_free(env, plan->chat_template);
+    memset(plan, 0, sizeof *plan);
+}
+
+llmcall_status llmc_model_plan_fits(const llmc_model_plan *plan, const llmcall_model_options *options, llmcall_error *error) {
+    uint64_t have = options->max_memory ? options->max_memory : plan->memory.available_bytes;
+    if (plan->memory.total_bytes <= have) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_NO_MEMORY, NULL, "max_memory", "The model needs %llu bytes and %s %llu.",
+                     (unsigned long long)plan->memory.total_bytes,
+                     options->max_memory ? "max_memory is" : "the system can give", (unsigned long long)have);
+}
+
+llmcall_status llmc_model_estimate(const llmc_env *env, const llmc_backend *backend, const llmcall_model_options *options,
+                                   const llmc_model_limits *limits, llmcall_memory *memory, llmcall_error *error) {
+    llmc_model_plan plan;
+    llmcall_status status = llmc_model_plan_make(env, backend, options, limits, &plan, error);
+    if (status == LLMCALL_OK) *memory = plan.memory;
+    llmc_model_plan_free(env, &plan);
+    return status;
+}

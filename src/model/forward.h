@@ -1,0 +1,42 @@
+/* The forward pass of a decoder, once for every device: a step as a list of operations over the activations below. */
+#ifndef LLMC_FORWARD_H
+#define LLMC_FORWARD_H
+
+#include "model/weights.h"
+
+enum { LLMC_ACTIVATIONS = 11 };
+
+/* Device arrays, rows are tokens of the step (T at most) or rows whose logits are wanted (R at most). q = n_heads * head_dim,
+ * kv = n_kv_heads * head_dim. */
+typedef union llmc_activations {
+    struct {
+        float *x;            /* (T, width) the residual stream */
+        float *angles;       /* (T, n_rot / 2, 2) cos and sin */
+        float *q;            /* (T, q) */
+        float *k, *v;        /* (T, kv) */
+        float *attended;     /* (T, q) */
+        float *gate, *up;    /* (T, n_ff) */
+        float *x_out;        /* (R, width) */
+        float *attended_out; /* (R, q) */
+        float *logits;       /* (R, n_vocab) */
+    };
+    float *array[LLMC_ACTIVATIONS];
+} llmc_activations;
+
+/* How many floats each of them has, in their order. */
+void llmc_activations_sizes(const llmc_hparams *hparams, uint32_t max_tokens, uint32_t max_rows,
+                            size_t sizes[LLMC_ACTIVATIONS]);
+
+typedef struct llmc_forward_parts {
+    const llmc_hparams *hparams;
+    const llmc_weights *weights;
+    const llmc_activations *activations;
+    llmc_kv_store *kv;
+} llmc_forward_parts;
+
+uint32_t llmc_forward_max_ops(uint32_t n_layers);
+
+/* Writes the operations of a step of n_tokens tokens, of which n_outputs want logits; returns their count. */
+uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, llmc_op *ops);
+
+#endif

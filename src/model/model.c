@@ -1,0 +1,195 @@
+/* Loading a model by its plan, and running steps on it. */
+#include "model/model.h"
+
+#include <string.h>
+
+#include "model/estimate.h"
+#include "model/forward.h"
+
+struct llmc_model {
+    const llmc_env *env;
+    llmc_backend *backend; /* borrowed; NULL with vocab_only */
+    llmc_tokenizer *tokenizer;
+    char *chat_template;
+    llmc_model_shape shape;
+    llmc_model_limits limits;
+    llmcall_memory memory;
+    llmc_hparams hparams;
+    llmc_weights weights;
+    uint32_t n_pages;
+    llmc_kv_store *kv;
+    llmc_activations activations;
+    llmc_op *ops; /* room for the longest step */
+};
+
+/* ---- Life --------------------------------------------------------------------------------------------------------------- */
+
+/* Moves what the plan holds into the model. */
+static llmc_model *model_of_plan(const llmc_env *env, llmc_backend *backend, llmc_model_plan *plan) {
+    llmc_model *model = llmc_zalloc(env, sizeof *model);
+    if (!model) return NULL;
+    model->env = env;
+    model->backend = backend;
+    model->shape = plan->shape;
+    model->limits = plan->limits;
+    model->memory = plan->memory;
+    model->hparams = plan->hparams;
+    model->tokenizer = plan->tokenizer;
+    model->chat_template = plan->chat_template;
+    plan->tokenizer = NULL;
+    plan->chat_template = NULL;
+    return model;
+}
+
+static llmcall_status make_activations(llmc_model *model, llmcall_error *error) {
+    size_t sizes[LLMC_ACTIVATIONS];
+    llmc_activations_sizes(&model->hparams, model->limits.max_step_tokens, model->limits.max_outputs, sizes);
+    for (int i = 0; i < LLMC_ACTIVATIONS; i++) {
+        model->activations.array[i] = model->backend->call->alloc(model->backend, sizes[i]);
+        if (!model->activations.array[i]) return llmc_fail_memory(error, "activations");
+    }
+    return LLMCALL_OK;
+}
+
+/* Everything that a step needs, so that it allocates nothing. */
+static llmcall_status make_step_memory(llmc_model *model, const llmc_model_plan *plan, llmcall_error *error) {
+    const llmc_backend_functions *call = model->backend->call;
+    model->n_pages = plan->kv.n_pages;
+    model->ops = llmc_zalloc_array(model->env, llmc_forward_max_ops(model->shape.n_layers), sizeof *model->ops);
+    if (!model->ops) return llmc_fail_memory(error, "the operations of a step");
+    llmcall_status status = call->kv_create(model->backend, &plan->kv, &model->kv, error);
+    if (status == LLMCALL_OK) status = make_activations(model, error);
+    if (status != LLMCALL_OK) return status;
+    return call->reserve(model->backend, model->limits.max_step_tokens, plan->max_input_width, model->shape.head_dim,
+                         model->shape.n_heads, error);
+}
+
+static llmcall_status load_by_plan(llmc_model *model, llmc_model_plan *plan, const llmcall_model_options *options,
+                                   llmcall_error *error) {
+    llmcall_status status = llmc_model_plan_fits(plan, options, error);
+    if (status == LLMCALL_OK && model->shape.max_context < model->shape.context_length && !options->context_length) {
+        llmc_log(model->env, LLMCALL_LOG_WARN, "%s: the KV cache holds %u tokens, less than the model's context of %u.",
+                 model->shape.name, model->shape.max_context, model->shape.context_length);
+    }
+    if (status == LLMCALL_OK) status = make_step_memory(model, plan, error);
+    if (status == LLMCALL_OK) {
+        status = llmc_weights_load(model->env, plan->gguf, &model->hparams, &plan->weights, model->backend, options,
+                                   &model->weights, error);
+    }
+    return status;
+}
+
+llmcall_status llmc_model_load(const llmc_env *env, llmc_backend *backend, const llmcall_model_options *options,
+                               const llmc_model_limits *limits, llmc_model **model, llmcall_error *error) {
+    llmc_model_plan plan;
+    *model = NULL;
+    llmcall_status status = llmc_model_plan_make(env, backend, options, limits, &plan, error);
+    if (status == LLMCALL_OK) {
+        *model = model_of_plan(env, options->vocab_only ? NULL : backend, &plan);
+        if (!*model) status = llmc_fail_memory(error, "the model");
+    }
+    if (status == LLMCALL_OK && !options->vocab_only) status = load_by_plan(*model, &plan, options, error);
+    if (status != LLMCALL_OK) llmc_model_destroy(model);
+    llmc_model_plan_free(env, &plan);
+    return status;
+}
+
+void llmc_model_destroy(llmc_model **model) {
+    llmc_model *m = *model;
+    if (!m) return;
+    if (m->backend) {
+        for (int i = 0; i < LLMC_ACTIVATIONS; i++) m->backend->call->release(m->backend, m->activations.array[i]);
+        m->backend->call->kv_destroy(m->backend, m->kv);
+        llmc_weights_destroy(m->env, m->backend, &m->weights);
+    }
+    llmc_free(m->env, m->ops);
+    llmc_tokenizer_destroy(&m->tokenizer);
+    llmc_free(m->env, m->chat_template);
+    llmc_free(m->env, m);
+    *model = NULL;
+}
+
+const llmc_model_shape *llmc_model_shape_of(const llmc_model *model) {
+    return &model->shape;
+}
+const llmc_tokenizer *llmc_model_tokenizer(const llmc_model *model) {
+    return model->tokenizer;
+}
+const char *llmc_model_chat_template(const llmc_model *model) {
+    return model->chat_template;
+}
+const llmcall_memory *llmc_model_memory(const llmc_model *model) {
+    return &model->memory;
+}
+uint32_t llmc_model_kv_pages(const llmc_model *model) {
+    return model->n_pages;
+}
+
+void llmc_model_kv_zero(llmc_model *model, uint32_t page) {
+    if (page < model->n_pages) model->backend->call->kv_zero(model->backend, model->kv, page);
+}
+
+/* ---- Steps -------------------------------------------------------------------------------------------------------------- */
+
+static int segment_fits(const llmc_model *model, const llmc_batch *batch, const llmc_segment *segment, uint32_t first_token) {
+    uint64_t end = (uint64_t)segment->start + segment->n_tokens;
+    if (segment->first_token != first_token || segment->n_tokens > batch->n_tokens - first_token) return 0;
+    if (end > model->shape.max_context || (uint64_t)segment->n_pages * LLMC_PAGE_TOKENS < end) return 0;
+    for (uint32_t i = 0; i < segment->n_pages; i++) {
+        if (segment->pages[i] >= model->n_pages) return 0;
+    }
+    for (uint32_t i = 0; i < segment->n_tokens; i++) {
+        if (batch->positions[first_token + i] != segment->start + i) return 0;
+    }
+    return 1;
+}
+
+static int segments_fit(const llmc_model *model, const llmc_batch *batch) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < batch->n_segments; i++) {
+        if (!segment_fits(model, batch, &batch->segments[i], n)) return 0;
+        n += batch->segments[i].n_tokens;
+    }
+    return n == batch->n_tokens;
+}
+
+static int rows_fit(const llmc_batch *batch) {
+    for (uint32_t i = 0; i < batch->n_outputs; i++) {
+        if (batch->output_rows[i] >= batch->n_tokens) return 0;
+        if (i > 0 && batch->output_rows[i] <= batch->output_rows[i - 1]) return 0;
+    }
+    return 1;
+}
+
+/* The kernels trust a batch; a wrong one must end here. The cost is a few comparisons a token. */
+static llmcall_status check_batch(const llmc_model *model, const llmc_batch *batch, llmcall_error *error) {
+    if (!model->backend) return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "vocab_only", "The model has no weights.");
+    if (batch->n_tokens < 1 || batch->n_tokens > model->limits.max_step_tokens ||
+        batch->n_outputs > model->limits.max_outputs) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "batch",
+                         "The step has %u tokens and %u outputs; limits are %u and %u.", batch->n_tokens, batch->n_outputs,
+                         model->limits.max_step_tokens, model->limits.max_outputs);
+    }
+    for (uint32_t i = 0; i < batch->n_tokens; i++) {
+        if (batch->tokens[i] >= 0 && (uint32_t)batch->tokens[i] < model->shape.n_vocab) continue;
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "Token id %d is outside the vocabulary of %u tokens.",
+                         batch->tokens[i], model->shape.n_vocab);
+    }
+    if (segments_fit(model, batch) && rows_fit(batch)) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "batch", "The step's segments or output rows contradict its tokens.");
+}
+
+llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const float **logits, llmcall_error *error) {
+    llmc_forward_parts parts = {
+        .hparams = &model->hparams, .weights = &model->weights, .activations = &model->activations, .kv = model->kv};
+    *logits = NULL;
+    llmcall_status status = check_batch(model, batch, error);
+    if (status != LLMCALL_OK) return status;
+    uint32_t n_ops = llmc_forward(&parts, batch->n_tokens, batch->n_outputs, model->ops);
+    status = model->backend->call->run(model->backend, batch, model->ops, n_ops, error);
+    if (status != LLMCALL_OK || batch->n_outputs == 0) return status;
+    *logits =
+        model->backend->call->view(model->backend, model->activations.logits, (size_t)batch->n_outputs * model->shape.n_vocab);
+    if (!*logits) return llmc_fail(error, LLMCALL_E_BACKEND, NULL, NULL, "The logits could not be read back.");
+    return LLMCALL_OK;
+}

@@ -1,0 +1,49 @@
+/* What the two halves of the scheduler share: the state, and the moves of a sequence between waiting, running and finished. */
+#ifndef LLMC_SCHEDULER_STATE_H
+#define LLMC_SCHEDULER_STATE_H
+
+#include "scheduler/scheduler.h"
+
+struct llmc_sched {
+    const llmc_env *env;
+    llmc_sched_options options;
+    llmc_kv *kv;
+
+    llmc_group *first; /* every group that was not removed, by rank */
+    llmc_group *last;
+    uint64_t n_submitted;
+    uint32_t n_unfinished; /* groups; at most max_queue + max_sequences */
+    uint32_t n_running_groups;
+    llmc_sequence **running; // (max_sequences), by rank of the group, then choice
+    uint32_t n_running;
+    uint64_t preemptions;
+
+    /* The step that plan hands out. */
+    uint64_t stamp; /* its number; a sequence with the same stamp has an item in it */
+    int committed;
+    llmc_step_item *items; // (max_sequences)
+    uint32_t n_items;
+    uint32_t n_tokens;
+    uint32_t n_outputs;   /* at most max_outputs less the running sequences that were not considered yet */
+    uint32_t *zero_pages; // (pages of the cache), each at most once
+    uint8_t *zero_listed; // (pages of the cache)
+    uint32_t n_zero_pages;
+    llmc_group **expired; // (max_queue + max_sequences)
+    uint32_t n_expired;
+
+    /* How fast places in the queue open, for retry_after_ms. */
+    int64_t now_ns;             /* latest time seen */
+    int64_t last_finish_ns;     /* or when work last began after a pause */
+    int64_t finish_interval_ns; /* moving average between two groups' ends; 0: none measured yet */
+};
+
+/* Pages that hold n rows. */
+static inline uint32_t llmc_sched_pages_for(uint32_t n_rows) {
+    return n_rows / LLMC_KV_PAGE_TOKENS + (n_rows % LLMC_KV_PAGE_TOKENS != 0);
+}
+
+void llmc_sched_start_running(llmc_sched *sched, llmc_sequence *sequence); /* from WAITING; pages as they are */
+/* From RUNNING, to the front of the queue: publishes and gives back its pages, to be computed again. */
+void llmc_sched_stop_running(llmc_sched *sched, llmc_sequence *sequence);
+
+#endif

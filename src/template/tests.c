@@ -1,0 +1,135 @@
+/* The tests behind "is". */
+#include "template/builtins.h"
+
+#include <utf8proc.h>
+
+#define TEST(name, expression)                                                                                                 \
+    static int name(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {                          \
+        (void)r, (void)args;                                                                                                   \
+        *out = llmc_value_bool(expression);                                                                                    \
+        return 1;                                                                                                              \
+    }
+
+static int is_iterable(const llmc_value *v) {
+    return v->type == LLMC_UNDEFINED || v->type == LLMC_STRING || v->type == LLMC_LIST || v->type == LLMC_DICT ||
+           v->type == LLMC_LOOP;
+}
+
+static int is_sequence(const llmc_value *v) {
+    return v->type == LLMC_STRING || v->type == LLMC_DICT || (v->type == LLMC_LIST && v->kind <= LLMC_KIND_RANGE);
+}
+
+static int is_cased(const llmc_value *v, utf8proc_category_t wanted, utf8proc_category_t refused) {
+    int cased = 0;
+    uint32_t c = 0;
+    if (v->type != LLMC_STRING) return 0;
+    for (size_t at = 0; at < v->size;) {
+        at += llmc_text_step(v->as.text + at, v->size - at, &c);
+        utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+        if (category == refused || category == UTF8PROC_CATEGORY_LT) return 0;
+        cased |= category == wanted;
+    }
+    return cased;
+}
+
+TEST(test_defined, self->type != LLMC_UNDEFINED)
+TEST(test_undefined, self->type == LLMC_UNDEFINED)
+TEST(test_none, self->type == LLMC_NONE)
+TEST(test_string, self->type == LLMC_STRING)
+TEST(test_number, self->type == LLMC_INT || self->type == LLMC_FLOAT || self->type == LLMC_BOOL)
+TEST(test_integer, self->type == LLMC_INT)
+TEST(test_float, self->type == LLMC_FLOAT)
+TEST(test_boolean, self->type == LLMC_BOOL)
+TEST(test_true, self->type == LLMC_BOOL && self->as.integer)
+TEST(test_false, self->type == LLMC_BOOL && !self->as.integer)
+TEST(test_mapping, self->type == LLMC_DICT)
+TEST(test_iterable, is_iterable(self))
+TEST(test_sequence, is_sequence(self))
+TEST(test_callable, self->type >= LLMC_LOOP || self->type == LLMC_UNDEFINED)
+TEST(test_escaped, self->type == LLMC_STRING && self->kind == LLMC_KIND_MARKUP)
+TEST(test_equal, llmc_value_equal(self, &args->values[0]))
+TEST(test_not_equal, !llmc_value_equal(self, &args->values[0]))
+TEST(test_lower, is_cased(self, UTF8PROC_CATEGORY_LL, UTF8PROC_CATEGORY_LU))
+TEST(test_upper, is_cased(self, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LL))
+TEST(test_filter, llmc_filter_find(self) != NULL)
+TEST(test_test, llmc_test_find(self) != NULL)
+
+static int test_same(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    (void)r;
+    const llmc_value *other = &args->values[0];
+    int scalar = self->type <= LLMC_STRING;
+    *out = llmc_value_bool(self->type == other->type &&
+                           (scalar ? llmc_value_equal(self, other) : self->as.text == other->as.text));
+    return 1;
+}
+
+static int order_test(llmc_render *r, const llmc_value *self, const llmc_args *args, int below, int same, llmc_value *out) {
+    int order = 0;
+    if (!llmc_compare_values(r, self, &args->values[0], &order)) return 0;
+    *out = llmc_value_bool(order == 0 ? same : order == (below ? -1 : 1));
+    return 1;
+}
+
+static int test_lt(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return order_test(r, self, args, 1, 0, out);
+}
+
+static int test_le(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return order_test(r, self, args, 1, 1, out);
+}
+
+static int test_gt(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return order_test(r, self, args, 0, 0, out);
+}
+
+static int test_ge(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return order_test(r, self, args, 0, 1, out);
+}
+
+static int test_in(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    int truth = 0;
+    if (!llmc_contains(r, &args->values[0], self, &truth)) return 0;
+    *out = llmc_value_bool(truth);
+    return 1;
+}
+
+static int remainder_is(llmc_render *r, const llmc_value *self, llmc_value by, int64_t rest, llmc_value *out) {
+    llmc_value left, wanted = llmc_value_int(rest);
+    if (!llmc_operate(r, '%', self, &by, &left)) return 0;
+    *out = llmc_value_bool(llmc_value_equal(&left, &wanted));
+    return 1;
+}
+
+static int test_odd(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    (void)args;
+    return remainder_is(r, self, llmc_value_int(2), 1, out);
+}
+
+static int test_even(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    (void)args;
+    return remainder_is(r, self, llmc_value_int(2), 0, out);
+}
+
+static int test_divisible(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return remainder_is(r, self, args->values[0], 0, out);
+}
+
+static const llmc_builtin TESTS[] = {
+    {"defined", test_defined, "", 0},   {"undefined", test_undefined, "", 0}, {"none", test_none, "", 0},
+    {"string", test_string, "", 0},     {"number", test_number, "", 0},       {"integer", test_integer, "", 0},
+    {"float", test_float, "", 0},       {"boolean", test_boolean, "", 0},     {"true", test_true, "", 0},
+    {"false", test_false, "", 0},       {"mapping", test_mapping, "", 0},     {"iterable", test_iterable, "", 0},
+    {"sequence", test_sequence, "", 0}, {"callable", test_callable, "", 0},   {"escaped", test_escaped, "", 0},
+    {"lower", test_lower, "", 0},       {"upper", test_upper, "", 0},         {"filter", test_filter, "", 0},
+    {"test", test_test, "", 0},         {"sameas", test_same, "other", 1},    {"in", test_in, "seq", 1},
+    {"odd", test_odd, "", 0},           {"even", test_even, "", 0},           {"divisibleby", test_divisible, "num", 1},
+    {"eq", test_equal, "other", 1},     {"equalto", test_equal, "other", 1},  {"==", test_equal, "other", 1},
+    {"ne", test_not_equal, "other", 1}, {"!=", test_not_equal, "other", 1},   {"lt", test_lt, "other", 1},
+    {"lessthan", test_lt, "other", 1},  {"<", test_lt, "other", 1},           {"le", test_le, "other", 1},
+    {"<=", test_le, "other", 1},        {"gt", test_gt, "other", 1},          {"greaterthan", test_gt, "other", 1},
+    {">", test_gt, "other", 1},         {"ge", test_ge, "other", 1},          {">=", test_ge, "other", 1},
+};
+
+const llmc_builtin *llmc_test_find(const llmc_value *name) {
+    return llmc_builtin_search(TESTS, sizeof TESTS / sizeof *TESTS, name);
+}

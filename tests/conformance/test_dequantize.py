@@ -1,0 +1,57 @@
+"""Blocks to floats, bit for bit as the gguf package does it, for every supported type, on random blocks."""
+import ctypes
+import os
+import pathlib
+import subprocess
+
+import gguf
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+BLOCKS = 400
+# Where the halves of a block lie that scale it: random ones are NaN or infinite now and then, which has many bit patterns.
+SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2],
+          "Q5_K": [0, 2], "Q6_K": [208]}
+
+
+@pytest.fixture(scope="module")
+def quant(tmp_path_factory):
+    """src/model/quant.c alone, as a shared object."""
+    out = tmp_path_factory.mktemp("quant") / "quant.so"
+    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-ffp-contract=off", "-shared", "-fPIC", f"-I{ROOT / 'src'}", f"-I{ROOT}",
+               f"-I{ROOT / 'include'}", str(ROOT / "src" / "model" / "quant.c"), "-o", str(out)]
+    subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(out))
+    library.llmc_dequantize.argtypes = [ctypes.c_int32, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+    library.llmc_dequantize.restype = None
+    return library
+
+
+def random_blocks(name, rng):
+    kind = gguf.GGMLQuantizationType[name]
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (BLOCKS, size), dtype=np.uint8)
+    finite = rng.integers(0, 0x7C00, (BLOCKS, 2), dtype=np.uint16) | rng.integers(0, 2, (BLOCKS, 2), dtype=np.uint16) << 15
+    for column, at in enumerate(SCALES.get(name, [])):
+        blocks[:, at : at + 2] = finite[:, column : column + 1].astype("<u2").view(np.uint8)
+    if name == "F16":
+        blocks = (finite[:, :1]).astype("<u2").view(np.uint8)
+    if name in ("F32", "BF16"):
+        values = rng.standard_normal((BLOCKS, 1)).astype("<f4")
+        blocks = values.view(np.uint8) if name == "F32" else values.view(np.uint8)[:, 2:].copy()
+    return kind, elements, blocks
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_same_bits_as_gguf(name, quant):
+    kind, elements, blocks = random_blocks(name, np.random.default_rng(TYPES.index(name)))
+    data = {"F32": np.float32, "F16": np.float16}.get(name)
+    expected = gguf.quants.dequantize(blocks.view(data) if data else blocks, kind).astype(np.float32).reshape(-1)
+    assert expected.size == BLOCKS * elements
+    raw = np.zeros(blocks.size + 1, np.uint8)  # blocks need no alignment
+    raw[1:] = blocks.reshape(-1)
+    got = np.full(expected.size, np.nan, np.float32)
+    quant.llmc_dequantize(int(kind), raw[1:].ctypes.data, expected.size, got.ctypes.data)
+    assert np.array_equal(got.view(np.uint32), expected.view(np.uint32))

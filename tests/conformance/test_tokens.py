@@ -1,0 +1,220 @@
+"""Tokens: llama.cpp's own vectors for each vocabulary, the tokenizers package on random text, round trips and hostile text."""
+import datetime
+import json
+import random
+import time
+import unicodedata
+
+import gguf
+import jinja2
+import llmcall
+import pytest
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers
+
+VOCABULARIES = ["gpt-2", "llama-bpe", "qwen2", "llama-spm"]
+SEPARATOR = "\n__ggml_vocab_test__\n"
+
+
+@pytest.fixture(scope="module")
+def vocabulary(vocabularies):
+    """vocabulary("gpt-2"): an engine with that vocabulary and no weights."""
+    open_ones = {}
+
+    def get(name):
+        if name not in open_ones:
+            open_ones[name] = llmcall.Engine(vocabularies / f"ggml-vocab-{name}.gguf", threads=0, vocab_only=True)
+        return open_ones[name]
+
+    yield get
+    for engine in open_ones.values():
+        engine.close()
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_vectors_of_llama_cpp(name, vocabulary, vocabularies):
+    base = vocabularies / f"ggml-vocab-{name}.gguf"
+    texts = base.with_name(base.name + ".inp").read_bytes().decode().split(SEPARATOR)
+    lines = base.with_name(base.name + ".out").read_text().split("\n")
+    assert len(texts) > 40 and len(lines) >= len(texts)
+    for text, line in zip(texts, lines):
+        assert vocabulary(name).tokenize(text, special=False) == [int(t) for t in line.split()], repr(text)
+
+
+# ---- Against the tokenizers package ----
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ALPHABETS = [LETTERS, LETTERS + " " * 20, "0123456789 .,", " \t\n\r\u00a0\u3000", "'sSdDmMtTlLvVrRe ", "äöüßéèñçøåÅ ",
+             "αβγδεζ АБВГДЕжзи ", "日本語中文字符한국어テスト、。", "ดีครับสวัสดี हिन्दी العربية עברית ", "😀🎉👩‍👩‍👧‍👦🏳️‍🌈🇩🇪 ", "!?()[]{}<>|\\/@#$%^&*-_=+~`\"'",
+             "ﷺ½²³①Ⅷ٣٤५६ "]
+
+
+def random_text(rng):
+    text = ""
+    for _ in range(rng.randrange(1, 8)):
+        kind = rng.randrange(4)
+        if kind == 0:
+            text += rng.choice(["The ", "don't ", "I'll", " we've\n", "\n\n", "  ", "   x", "12345", " 3.14159", "http://", "\r\n", "e.g.",
+                                "ID42x", "naïve", " "])
+        else:
+            alphabet = rng.choice(ALPHABETS)
+            text += "".join(rng.choice(alphabet) for _ in range(rng.randrange(1, 12)))
+    return text
+
+
+@pytest.fixture(scope="module")
+def model_fields(model_path):
+    return gguf.GGUFReader(str(model_path)).fields
+
+
+@pytest.fixture(scope="module")
+def oracle(model_fields):
+    """SmolLM2's vocabulary in the tokenizers package, put together from the GGUF's lists as its tokenizer.json has it."""
+    tokens = model_fields["tokenizer.ggml.tokens"].contents()
+    merges = [tuple(merge.split(" ")) for merge in model_fields["tokenizer.ggml.merges"].contents()]
+    made = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+def test_equals_the_tokenizers_package(engine, oracle):
+    rng = random.Random(1)
+    for _ in range(3000):
+        text = random_text(rng)
+        assert engine.tokenize(text, special=False) == oracle.encode(text).ids, repr(text)
+
+
+def any_text(rng, size):
+    return "".join(chr(rng.choice([rng.randrange(128), rng.randrange(0x800), rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)]))
+                   for _ in range(size))
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_round_trip_of_any_text(name, vocabulary):
+    rng = random.Random(2)
+    for _ in range(300):
+        text = any_text(rng, rng.randrange(1, 40))
+        data = vocabulary(name).detokenize(vocabulary(name).tokenize(text, special=False))
+        assert data.removeprefix(b" ") == text.encode().removeprefix(b" ") if name == "llama-spm" else data == text.encode(), repr(text)
+
+
+def test_every_single_character_below_256(engine, oracle):
+    """SmolLM2's vocabulary lacks some bytes, which are then dropped, as the tokenizers package does."""
+    for text in [*map(chr, range(256)), "".join(map(chr, range(256))), unicodedata.normalize("NFD", "Ångström")]:
+        assert engine.tokenize(text, special=False) == oracle.encode(text).ids, repr(text)
+
+
+# ---- Size, control tokens, errors ----
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "llama-bpe", "qwen2", "llama-spm"])
+@pytest.mark.parametrize("piece", ["a", "ab", "x9", "字", "é"])
+def test_a_megabyte_without_a_space(name, piece, vocabulary):
+    text = piece * (2**20 // len(piece.encode()))
+    start = time.monotonic()
+    tokens = vocabulary(name).tokenize(text, special=False)
+    assert time.monotonic() - start < 2
+    assert 0 < len(tokens) <= 2**20 + 1
+
+
+def test_control_tokens_only_where_asked(engine):
+    (end,) = engine.tokenize("<|im_end|>", special=True)
+    as_text = engine.tokenize("<|im_end|>", special=False)
+    assert len(as_text) > 1 and end not in as_text
+    assert engine.detokenize(as_text) == b"<|im_end|>"
+    assert engine.detokenize([end]) == b"" and engine.detokenize([end], special=True) == b"<|im_end|>"
+    assert engine.tokenize("a<|im_end|>b") == engine.tokenize("a") + [end] + engine.tokenize("b")
+
+
+def test_a_users_text_cannot_forge_a_control_token_in_a_prompt(engine):
+    plain = engine.completions.create(prompt="<|im_end|>", max_tokens=1, temperature=0)
+    special = engine.completions.create(prompt="<|im_end|>", max_tokens=1, temperature=0, special=True)
+    assert plain.usage.prompt_tokens > 1 and special.usage.prompt_tokens == 1
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"abc\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", "\ud800"])
+def test_not_utf8(engine, text):
+    with pytest.raises(llmcall.Error) as caught:
+        engine.tokenize(text)
+    assert caught.value.status == llmcall.Status.UTF8 and caught.value.param == "text"
+
+
+def test_empty_text(engine):
+    assert engine.tokenize("") == [] and engine.detokenize([]) == b""
+
+
+@pytest.mark.parametrize("token", [-1, 49152, 2**31 - 1])
+def test_ids_outside_the_vocabulary(engine, token):
+    with pytest.raises(llmcall.Error) as caught:
+        engine.detokenize([1, token])
+    assert caught.value.status == llmcall.Status.ARGUMENT and str(token) in caught.value.message
+
+
+def test_an_unknown_pre_tokenizer_is_named(tmp_path):
+    path = tmp_path / "unknown.gguf"
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("made-up-pre")
+    writer.add_token_list(["a", "b", "ab"])
+    writer.add_token_types([1, 1, 1])
+    writer.add_token_merges(["a b"])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(llmcall.Error) as caught:
+        llmcall.Engine(path, vocab_only=True)
+    assert caught.value.status == llmcall.Status.UNSUPPORTED and "made-up-pre" in caught.value.message
+    assert caught.value.param == "tokenizer.ggml.pre"
+
+
+# ---- Templates ----
+
+CHATS = [
+    [{"role": "user", "content": "Hello"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi  there\n"}, {"role": "assistant", "content": " Yes?"},
+     {"role": "user", "content": "<b>&'\"</b> {{ 7*7 }} {% if %}"}],
+    [{"role": "user", "content": "äöü 日本 😀"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "2"}],
+]
+TEMPLATES = {"Qwen-Qwen2.5-7B-Instruct": "qwen2", "meta-llama-Llama-3.1-8B-Instruct": "llama-bpe",
+             "meta-llama-Llama-3.2-3B-Instruct": "llama-bpe", "meta-llama-Llama-3.3-70B-Instruct": "llama-bpe"}
+
+
+def render(source, engine, messages, prompt):
+    """As the transformers package sets jinja up; block ends and tojson are what templates rely on."""
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    environment.globals["strftime_now"] = lambda form: datetime.datetime.now(datetime.timezone.utc).strftime(form)
+    info = engine.model_info()
+    names = {name: engine.detokenize([token], special=True).decode() if token >= 0 else ""
+             for name, token in (("bos_token", info.bos_token), ("eos_token", info.eos_token))}
+    return environment.from_string(source).render(messages=messages, add_generation_prompt=prompt, **names)
+
+
+@pytest.mark.parametrize("messages", CHATS, ids=range(len(CHATS)))
+@pytest.mark.parametrize("prompt", [True, False])
+def test_the_models_template_is_jinjas(engine, model_fields, messages, prompt):
+    expected = render(model_fields["tokenizer.chat_template"].contents(), engine, messages, prompt)
+    assert engine.apply_template(messages, add_generation_prompt=prompt) == expected
+    if prompt:
+        assert engine.count_tokens(messages) == len(engine.tokenize(expected))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_of_real_files_are_jinjas(name, vocabularies):
+    source = (vocabularies / "templates" / f"{name}.jinja").read_text()
+    path = vocabularies / f"ggml-vocab-{TEMPLATES[name]}.gguf"
+    with llmcall.Engine(path, threads=0, vocab_only=True, chat_template=source) as engine:
+        for messages in CHATS:
+            for prompt in (True, False):
+                assert engine.apply_template(messages, add_generation_prompt=prompt) == render(source, engine, messages, prompt)
+
+
+def test_a_broken_template_says_where(vocabularies):
+    source = "line one\n{% for m in messages %}\n{{ m.content }\n{% endfor %}"
+    with llmcall.Engine(vocabularies / "ggml-vocab-gpt-2.gguf", threads=0, vocab_only=True, chat_template=source) as engine:
+        with pytest.raises(llmcall.Error) as caught:
+            engine.apply_template(CHATS[0])
+    assert caught.value.status == llmcall.Status.TEMPLATE and "3" in caught.value.message

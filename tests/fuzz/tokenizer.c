@@ -1,0 +1,155 @@
+/* Fuzzes the tokenizer from both sides: the first bytes choose a kind and shape a small vocabulary, hostile or not; the rest is
+ * text to encode and decode. What must hold: no crash, and where every byte has a token, decoding gives the text back. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/utf8.h"
+#include "tokenizer/tokenizer.h"
+
+enum { N_BYTES = 256, MAX_EXTRA = 32, MAX_TOKENS = 3 + N_BYTES + MAX_EXTRA, MAX_MERGES = 32 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+typedef struct bytes {
+    const uint8_t *data;
+    size_t size;
+} bytes;
+
+static uint8_t take(bytes *b) {
+    if (!b->size) return 0;
+    b->size--;
+    return *b->data++;
+}
+
+static const char *take_text(bytes *b, size_t want, uint32_t *size) {
+    const char *text = (const char *)b->data;
+    if (want > b->size) want = b->size;
+    b->data += want;
+    b->size -= want;
+    *size = (uint32_t)want;
+    return text;
+}
+
+typedef struct vocab {
+    char byte_text[N_BYTES][8];
+    const char *texts[MAX_TOKENS];
+    uint32_t sizes[MAX_TOKENS];
+    float scores[MAX_TOKENS];
+    int32_t types[MAX_TOKENS];
+    const char *merges[MAX_MERGES];
+    uint32_t merge_sizes[MAX_MERGES];
+    llmc_vocab_source source;
+} vocab;
+
+static void add(vocab *v, const char *text, uint32_t size, int32_t type, float score) {
+    const uint32_t id = v->source.n_tokens++;
+    v->texts[id] = text;
+    v->sizes[id] = size;
+    v->types[id] = type;
+    v->scores[id] = score;
+}
+
+static void add_byte_level(vocab *v) {
+    uint32_t next = 256;
+    for (uint32_t byte = 0; byte < N_BYTES; byte++) {
+        const int prints = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+        const uint32_t size = (uint32_t)llmc_utf8_encode(prints ? byte : next++, v->byte_text[byte]);
+        add(v, v->byte_text[byte], size, LLMC_TOKEN_NORMAL, 0);
+    }
+}
+
+static void add_byte_tokens(vocab *v) {
+    static const char hex[] = "0123456789ABCDEF";
+    add(v, "<unk>", 5, LLMC_TOKEN_UNKNOWN, 0);
+    add(v, "<s>", 3, LLMC_TOKEN_CONTROL, 0);
+    add(v, "</s>", 4, LLMC_TOKEN_CONTROL, 0);
+    for (uint32_t byte = 0; byte < N_BYTES; byte++) {
+        const char text[] = {'<', '0', 'x', hex[byte >> 4], hex[byte & 15], '>'};
+        memcpy(v->byte_text[byte], text, sizeof text);
+        add(v, v->byte_text[byte], sizeof text, LLMC_TOKEN_BYTE, 0);
+    }
+}
+
+static void build(vocab *v, bytes *in) {
+    static const char *const pres[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "unheard-of"};
+    const uint8_t kind = take(in);
+    memset(v, 0, sizeof *v);
+    v->source = (llmc_vocab_source){.model = kind & 1 ? "llama" : "gpt2",
+                                    .pre = pres[(kind >> 1) % 6],
+                                    .texts = v->texts,
+                                    .text_sizes = v->sizes,
+                                    .scores = v->scores,
+                                    .types = v->types,
+                                    .merges = v->merges,
+                                    .merge_sizes = v->merge_sizes,
+                                    .bos = -1,
+                                    .eos = -1,
+                                    .eot = -1,
+                                    .eom = -1,
+                                    .unk = -1,
+                                    .pad = -1,
+                                    .sep = -1,
+                                    .add_bos = -1,
+                                    .add_eos = -1,
+                                    .add_space_prefix = 0,
+                                    .remove_extra_whitespaces = -1};
+    if (kind & 1) add_byte_tokens(v);
+    else add_byte_level(v);
+    for (uint32_t i = take(in) % MAX_EXTRA; i > 0 && in->size; i--) {
+        uint32_t length;
+        const uint8_t shape = take(in);
+        const char *text = take_text(in, shape >> 3, &length);
+        add(v, text, length, shape & 7, (float)(int8_t)take(in));
+    }
+    for (uint32_t i = take(in) % MAX_MERGES; i > 0 && in->size; i--) {
+        const uint32_t at = v->source.n_merges++;
+        v->merges[at] = take_text(in, take(in) % 16, &v->merge_sizes[at]);
+    }
+    v->source.eos = (int8_t)take(in);
+}
+
+/* Ordinary tokens only: then what comes out is what went in. */
+static int faithful(const vocab *v) {
+    for (uint32_t id = 0; id < v->source.n_tokens; id++) {
+        const int32_t type = v->types[id];
+        if (type != LLMC_TOKEN_NORMAL && !(type == LLMC_TOKEN_BYTE && id < 3 + N_BYTES) && id >= 3) return 0;
+    }
+    return 1;
+}
+
+/* Text without what byte tokens and known names are spelled with, and without what SentencePiece takes for a space: a
+ * vocabulary that lacks U+2581 falls back to its bytes, and those do not decode to a space. */
+static int plain(bytes text, int byte_level) {
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '<' || text.data[i] == '[' || (text.data[i] == ' ' && !byte_level)) return 0;
+        if (i + 3 <= text.size && memcmp(text.data + i, "\xe2\x96\x81", 3) == 0) return 0;
+    }
+    return 1;
+}
+
+static void round_trip(const llmc_tokenizer *t, const llmc_env *env, const vocab *v, bytes text, uint32_t flags) {
+    llmc_token_list list = {0};
+    llmc_buffer out;
+    llmc_buffer_init(&out, env, 1 << 24);
+    if (llmc_tokenizer_encode(t, (const char *)text.data, text.size, flags, &list, NULL) == LLMCALL_OK) {
+        if (llmc_tokenizer_decode(t, list.ids, list.n, 0, &out, NULL)) abort();
+        const int same = out.size == text.size && (text.size == 0 || memcmp(out.data, text.data, text.size) == 0);
+        if (!flags && faithful(v) && plain(text, strcmp(v->source.model, "gpt2") == 0) && !same) abort();
+    }
+    llmc_buffer_free(&out);
+    llmc_token_list_free(env, &list);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static vocab v;
+    llmc_env env;
+    llmc_tokenizer *t = NULL;
+    bytes in = {data, size};
+    llmc_env_init(&env, NULL);
+    build(&v, &in);
+    if (llmc_tokenizer_create(&env, &v.source, &t, NULL)) return 0;
+    for (uint32_t flags = 0; flags < 4; flags++) round_trip(t, &env, &v, in, flags);
+    llmc_tokenizer_destroy(&t);
+    return 0;
+}

@@ -1,0 +1,218 @@
+/* Attention: every tier equals the portable one bit for bit; a query's bits do not depend on the other queries of its job, nor on
+ * whether groups were folded at once or later; and the result is that of doubles. Pages lie in random order, and what no query
+ * may see is NaN. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guarded.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/half.h"
+
+typedef struct scene {
+    uint32_t head_dim, n_positions, n_pages;
+    int half;
+    guarded kv;
+    float *keys, *values; /* as stored: rounded to f16 where half */
+    uint32_t pages[64];
+    uint64_t seed;
+} scene;
+
+static void make_scene(scene *s, const llmc_attention_kernels *kernels, uint32_t head_dim, uint32_t n_positions, int half) {
+    *s = (scene){.head_dim = head_dim, .n_positions = n_positions, .half = half, .seed = head_dim * 7919 + n_positions};
+    s->n_pages = (n_positions + 15) / 16;
+    size_t block = llmc_kv_block_bytes(head_dim, half), n = (size_t)n_positions * head_dim;
+    s->kv = guarded_make(block * s->n_pages);
+    assert_non_null(s->kv.data);
+    memset(s->kv.data, 0xff, block * s->n_pages); /* NaN in either type */
+    s->keys = malloc(n * sizeof(float));
+    s->values = malloc(n * sizeof(float));
+    random_fill(&s->seed, s->keys, n, 4.0f);
+    random_fill(&s->seed, s->values, n, 2.0f);
+    for (uint32_t i = 0; i < s->n_pages; i++) s->pages[i] = s->n_pages - 1 - i;
+    for (uint32_t p = 0; p < n_positions; p++) {
+        kernels->store((uint8_t *)s->kv.data + s->pages[p / 16] * block, half, head_dim, p % 16, s->keys + (size_t)p * head_dim,
+                       s->values + (size_t)p * head_dim);
+    }
+    for (size_t i = 0; i < n && half; i++) {
+        s->keys[i] = llmc_f16_to_f32(llmc_f32_to_f16(s->keys[i]));
+        s->values[i] = llmc_f16_to_f32(llmc_f32_to_f16(s->values[i]));
+    }
+}
+
+static void free_scene(scene *s) {
+    guarded_free(&s->kv);
+    free(s->keys);
+    free(s->values);
+}
+
+static llmc_attention_job job_of(const scene *s) {
+    llmc_attention_job job = {.head_dim = s->head_dim, .half = s->half, .pages = s->pages, .base = s->kv.data};
+    job.scale = 1.0f / sqrtf((float)s->head_dim);
+    job.page_bytes = llmc_kv_block_bytes(s->head_dim, s->half);
+    return job;
+}
+
+/* Queries i of n sit at rising positions, the last at the end; several share a position, as the heads of a group do. */
+static void add_queries(llmc_attention_job *job, const scene *s, float *q, float *out, uint32_t n, uint32_t share) {
+    job->n_queries = n;
+    uint32_t tokens = (n + share - 1) / share;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t back = tokens - 1 - i / share;
+        job->q[i] = q + (size_t)i * s->head_dim;
+        job->out[i] = out + (size_t)i * s->head_dim;
+        job->position[i] = s->n_positions - 1 > back ? s->n_positions - 1 - back : 0;
+    }
+}
+
+static void reference(const scene *s, const llmc_attention_job *job, uint32_t query, double *out) {
+    double sum = 0, maximum = -INFINITY, *p = malloc((job->position[query] + 1) * sizeof *p);
+    for (uint32_t j = 0; j <= job->position[query]; j++) {
+        p[j] = 0;
+        for (uint32_t d = 0; d < s->head_dim; d++) p[j] += (double)job->q[query][d] * s->keys[(size_t)j * s->head_dim + d];
+        p[j] *= job->scale;
+        maximum = p[j] > maximum ? p[j] : maximum;
+    }
+    for (uint32_t d = 0; d < s->head_dim; d++) out[d] = 0;
+    for (uint32_t j = 0; j <= job->position[query]; j++) {
+        double e = exp(p[j] - maximum);
+        sum += e;
+        for (uint32_t d = 0; d < s->head_dim; d++) out[d] += e * s->values[(size_t)j * s->head_dim + d];
+    }
+    for (uint32_t d = 0; d < s->head_dim; d++) out[d] /= sum;
+    free(p);
+}
+
+static void check_against_doubles(const scene *s, const llmc_attention_job *job) {
+    double error = 0, power = 0, *expected = malloc(s->head_dim * sizeof *expected);
+    for (uint32_t i = 0; i < job->n_queries; i++) {
+        reference(s, job, i, expected);
+        for (uint32_t d = 0; d < s->head_dim; d++) {
+            error += (job->out[i][d] - expected[d]) * (job->out[i][d] - expected[d]);
+            power += expected[d] * expected[d];
+        }
+    }
+    assert_true(error <= 1e-10 * power);
+    free(expected);
+}
+
+/* Each query alone, and its groups folded later, against the job's results. */
+static void check_alone(const llmc_attention_kernels *kernels, const scene *s, const llmc_attention_job *job, void *scratch) {
+    float *out = malloc(s->head_dim * sizeof(float));
+    size_t row = llmc_attention_partial_floats(s->head_dim);
+    float *partial = aligned_alloc(64, row * sizeof(float) * 64);
+    for (uint32_t i = 0; i < job->n_queries; i += 1 + job->n_queries / 5) {
+        llmc_attention_job one = *job;
+        one.n_queries = 1;
+        one.q[0] = job->q[i];
+        one.out[0] = out;
+        one.position[0] = job->position[i];
+        kernels->attend(&one, scratch);
+        assert_memory_equal(out, job->out[i], s->head_dim * sizeof(float));
+        uint32_t n_groups = job->position[i] / LLMC_KV_GROUP + 1;
+        kernels->groups(&one, n_groups / 2, n_groups, partial + n_groups / 2 * row, scratch);
+        kernels->groups(&one, 0, n_groups / 2, partial, scratch);
+        memset(out, 0, s->head_dim * sizeof(float));
+        kernels->fold(partial, row, n_groups, s->head_dim, out);
+        assert_memory_equal(out, job->out[i], s->head_dim * sizeof(float));
+    }
+    free(partial);
+    free(out);
+}
+
+static void check_shape(uint32_t head_dim, uint32_t n_positions, int half, uint32_t n, uint32_t share) {
+    llmc_attention_kernels kernels[3];
+    int n_tiers = (int)llmc_cpu_best_tier() + 1;
+    for (int tier = 0; tier < n_tiers; tier++) llmc_attention_kernels_init(&kernels[tier], (llmc_cpu_tier)tier);
+    scene s;
+    make_scene(&s, &kernels[0], head_dim, n_positions, half);
+    size_t bytes = (size_t)n * head_dim * sizeof(float);
+    guarded q = guarded_make(bytes), out[3];
+    random_fill(&s.seed, q.data, (size_t)n * head_dim, 3.0f);
+    void *scratch = aligned_alloc(64, (llmc_attention_scratch_bytes(head_dim) + 63) & ~(size_t)63);
+    for (int tier = 0; tier < n_tiers; tier++) {
+        out[tier] = guarded_make(bytes);
+        llmc_attention_job job = job_of(&s);
+        add_queries(&job, &s, q.data, out[tier].data, n, share);
+        memset(scratch, 0xff, llmc_attention_scratch_bytes(head_dim));
+        kernels[tier].attend(&job, scratch);
+        assert_memory_equal(out[0].data, out[tier].data, bytes);
+        if (tier == 0) check_against_doubles(&s, &job);
+        check_alone(&kernels[tier], &s, &job, scratch);
+    }
+    for (int tier = 0; tier < n_tiers; tier++) guarded_free(&out[tier]);
+    guarded_free(&q);
+    free(scratch);
+    free_scene(&s);
+}
+
+static void lengths_around_pages_and_groups(void **state) {
+    (void)state;
+    const uint32_t lengths[] = {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 79, 127, 128, 129, 200, 257};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (int half = 0; half < 2; half++) {
+            check_shape(16, lengths[i], half, 1, 1);
+            check_shape(32, lengths[i], half, 3, 3);
+            check_shape(16, lengths[i], half, 14, 2);
+        }
+    }
+}
+
+static void head_dimensions(void **state) {
+    (void)state;
+    const uint32_t dims[] = {1, 8, 16, 20, 40, 64, 80, 96, 100, 112, 128, 256};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        for (int half = 0; half < 2; half++) {
+            check_shape(dims[i], 75, half, 4, 4);
+            check_shape(dims[i], 75, half, 20, 3);
+        }
+    }
+}
+
+static void job_sizes(void **state) {
+    (void)state;
+    for (uint32_t n = 1; n <= LLMC_ATTENTION_QUERIES; n += n < 14 ? 1 : 7) check_shape(32, 140, (int)(n & 1), n, 1 + n % 4);
+    check_shape(16, 90, 1, LLMC_ATTENTION_QUERIES, 1);
+    check_shape(16, 48, 1, LLMC_ATTENTION_QUERIES, 1);
+}
+
+/* The store of every tier writes the same bytes, and only its slot. */
+static void stores_are_equal(void **state) {
+    (void)state;
+    uint64_t seed = 9;
+    for (uint32_t dim = 1; dim <= 130; dim += dim < 18 ? 1 : 16) {
+        for (int half = 0; half < 2; half++) {
+            size_t bytes = llmc_kv_block_bytes(dim, half);
+            guarded a = guarded_make(bytes), b = guarded_make(bytes), k = guarded_make(dim * 4), v = guarded_make(dim * 4);
+            memset(a.data, 0x55, bytes);
+            random_fill(&seed, k.data, dim, 1e-4f);
+            random_fill(&seed, v.data, dim, 7e4f);
+            llmc_attention_kernels kernels;
+            llmc_attention_kernels_init(&kernels, LLMC_TIER_C);
+            kernels.store(a.data, half, dim, dim % 16, k.data, v.data);
+            for (int tier = 1; tier <= (int)llmc_cpu_best_tier(); tier++) {
+                memset(b.data, 0x55, bytes);
+                llmc_attention_kernels_init(&kernels, (llmc_cpu_tier)tier);
+                kernels.store(b.data, half, dim, dim % 16, k.data, v.data);
+                assert_memory_equal(a.data, b.data, bytes);
+            }
+            guarded_free(&a), guarded_free(&b), guarded_free(&k), guarded_free(&v);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lengths_around_pages_and_groups),
+        cmocka_unit_test(head_dimensions),
+        cmocka_unit_test(job_sizes),
+        cmocka_unit_test(stores_are_equal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
