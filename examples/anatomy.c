@@ -6,17 +6,20 @@
 
 /* What a stage does, in a sentence that its live numbers complete. */
 static const char *const stage_texts[LLMCALL_STAGE_COUNT + 1] = {
-    [LLMCALL_STAGE_NETWORK] = "What distance alone costs: light in fiber needs 5 us a km, and paths are longer than the straight line. "
-                              "This caller says it is 1,200 km away.",
+    [LLMCALL_STAGE_NETWORK] =
+        "What distance alone costs: light in fiber needs 5 us a km, and paths are longer than the straight line. "
+        "This caller says it is 1,200 km away.",
     [LLMCALL_STAGE_HTTP] = "TLS and HTTP. A server reports here what it spent; in process there is nothing to spend.",
-    [LLMCALL_STAGE_AUTH] = "The admit hook names the tenant behind the key, with its cache salt and priority. Here: the open default.",
+    [LLMCALL_STAGE_AUTH] =
+        "The admit hook names the tenant behind the key, with its cache salt and priority. Here: the open default.",
     [LLMCALL_STAGE_LIMITS] = "What the tenant may use: its cap on output tokens is applied.",
     [LLMCALL_STAGE_VALIDATE] = "Every field of the request is checked; an error would name the field and the value.",
     [LLMCALL_STAGE_ROUTE] = "The route hook chooses a model by name, load and price.",
     [LLMCALL_STAGE_TOKENIZE] = "The chat template makes one prompt of the messages, and the tokenizer makes token ids of it.",
     [LLMCALL_STAGE_QUEUE] = "The call waits for its share of the next step.",
     [LLMCALL_STAGE_CACHE] = "The longest prefix of the prompt that is still in the KV cache need not be computed again.",
-    [LLMCALL_STAGE_PREFILL] = "The model reads the rest of the prompt and fills the KV cache; then the first token can be drawn.",
+    [LLMCALL_STAGE_PREFILL] =
+        "The model reads the rest of the prompt and fills the KV cache; then the first token can be drawn.",
     [LLMCALL_STAGE_DECODE] = "One token at a time: logits, sampler, token. Each waits for the one before.",
     [LLMCALL_STAGE_OUTPUT] = "Token bytes become whole characters; stop strings are looked for, moderation may step in.",
     [LLMCALL_STAGE_PACKAGE] = "Text, tokens and finish reasons become events for the reader.",
@@ -51,7 +54,8 @@ static void explain(llmcall_call *call, const llmcall_usage_record *usage) {
     size_t n = 0;
     (void)llmcall_timeline(call, spans, LLMCALL_STAGE_COUNT, &n, NULL);
     for (size_t i = 0; i < n; i++) print_span(&style, &spans[i]);
-    printf("\nIn all: %llu prompt tokens (%llu of them cached), %llu completion tokens, first token after %.1f ms, done after %.1f ms, "
+    printf("\nIn all: %llu prompt tokens (%llu of them cached), %llu completion tokens, first token after %.1f ms, done after "
+           "%.1f ms, "
            "%.9f $.\nThe bill's number, which never repeats: %s\n",
            (unsigned long long)usage->prompt_tokens, (unsigned long long)usage->cached_tokens,
            (unsigned long long)usage->completion_tokens, (double)usage->first_token_ns / 1e6, (double)usage->total_ns / 1e6,
@@ -98,7 +102,8 @@ static llmcall_status run_call(llmcall_engine *engine, const char *prompt, llmca
 
 int main(int argc, char **argv) {
     if (argc < 2 || argc > 3 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fprintf(argc == 2 ? stdout : stderr, "Usage: anatomy MODEL.gguf [\"PROMPT\"]\n\nMakes one call and explains each of its stages.\n");
+        fprintf(argc == 2 ? stdout : stderr,
+                "Usage: anatomy MODEL.gguf [\"PROMPT\"]\n\nMakes one call and explains each of its stages.\n");
         return argc == 2 ? 0 : 2;
     }
     LLMCALL_INIT(llmcall_error, error);

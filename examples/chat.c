@@ -220,17 +220,37 @@ static char *read_all(FILE *stream) {
 
 /* ---- Options ---- */
 
-enum { OPT_SYSTEM = 256, OPT_MAX_TOKENS, OPT_TEMP, OPT_TOP_P, OPT_TOP_K, OPT_MIN_P, OPT_SEED, OPT_CONTEXT, OPT_PRICES, OPT_TIMELINE,
-       OPT_JSON, OPT_VERSION };
+enum {
+    OPT_SYSTEM = 256,
+    OPT_MAX_TOKENS,
+    OPT_TEMP,
+    OPT_TOP_P,
+    OPT_TOP_K,
+    OPT_MIN_P,
+    OPT_SEED,
+    OPT_CONTEXT,
+    OPT_PRICES,
+    OPT_TIMELINE,
+    OPT_JSON,
+    OPT_VERSION
+};
 
-static const struct option options[] = {{"model", 1, NULL, 'm'},          {"prompt", 1, NULL, 'p'},
-                                        {"system", 1, NULL, OPT_SYSTEM},  {"max-tokens", 1, NULL, OPT_MAX_TOKENS},
-                                        {"temp", 1, NULL, OPT_TEMP},      {"top-p", 1, NULL, OPT_TOP_P},
-                                        {"top-k", 1, NULL, OPT_TOP_K},    {"min-p", 1, NULL, OPT_MIN_P},
-                                        {"seed", 1, NULL, OPT_SEED},      {"threads", 1, NULL, 't'},
-                                        {"context", 1, NULL, OPT_CONTEXT}, {"prices", 1, NULL, OPT_PRICES},
-                                        {"timeline", 0, NULL, OPT_TIMELINE}, {"json", 0, NULL, OPT_JSON},
-                                        {"help", 0, NULL, 'h'},           {"version", 0, NULL, OPT_VERSION},
+static const struct option options[] = {{"model", 1, NULL, 'm'},
+                                        {"prompt", 1, NULL, 'p'},
+                                        {"system", 1, NULL, OPT_SYSTEM},
+                                        {"max-tokens", 1, NULL, OPT_MAX_TOKENS},
+                                        {"temp", 1, NULL, OPT_TEMP},
+                                        {"top-p", 1, NULL, OPT_TOP_P},
+                                        {"top-k", 1, NULL, OPT_TOP_K},
+                                        {"min-p", 1, NULL, OPT_MIN_P},
+                                        {"seed", 1, NULL, OPT_SEED},
+                                        {"threads", 1, NULL, 't'},
+                                        {"context", 1, NULL, OPT_CONTEXT},
+                                        {"prices", 1, NULL, OPT_PRICES},
+                                        {"timeline", 0, NULL, OPT_TIMELINE},
+                                        {"json", 0, NULL, OPT_JSON},
+                                        {"help", 0, NULL, 'h'},
+                                        {"version", 0, NULL, OPT_VERSION},
                                         {NULL, 0, NULL, 0}};
 
 static int parse_prices(const char *text, double prices[3]) {
@@ -244,21 +264,36 @@ static int parse_prices(const char *text, double prices[3]) {
 
 static int parse_option(settings *set, int option, const char *value) {
     switch (option) {
-    case 'm': return set->model = value, 1;
-    case 'p': return set->prompt = value, 1;
-    case 't': return console_integer(program, "--threads", value, 1, 1024, &set->threads);
-    case OPT_SYSTEM: return set->system = value, 1;
-    case OPT_MAX_TOKENS: return console_integer(program, "--max-tokens", value, 1, INT32_MAX, &set->max_tokens);
-    case OPT_TEMP: return console_number(program, "--temp", value, 0, 100, &set->temperature);
-    case OPT_TOP_P: return console_number(program, "--top-p", value, 0.000001, 1, &set->top_p);
-    case OPT_TOP_K: return console_integer(program, "--top-k", value, 0, INT32_MAX, &set->top_k);
-    case OPT_MIN_P: return console_number(program, "--min-p", value, 0, 1, &set->min_p);
-    case OPT_SEED: return set->has_seed = 1, console_integer(program, "--seed", value, 0, INT64_MAX, &set->seed);
-    case OPT_CONTEXT: return console_integer(program, "--context", value, 1, INT32_MAX, &set->context);
-    case OPT_PRICES: return parse_prices(value, set->prices);
-    case OPT_TIMELINE: return set->timeline = 1;
-    case OPT_JSON: return set->json = 1;
-    default: return fprintf(stderr, "Try: %s --help\n", program), 0;
+    case 'm':
+        return set->model = value, 1;
+    case 'p':
+        return set->prompt = value, 1;
+    case 't':
+        return console_integer(program, "--threads", value, 1, 1024, &set->threads);
+    case OPT_SYSTEM:
+        return set->system = value, 1;
+    case OPT_MAX_TOKENS:
+        return console_integer(program, "--max-tokens", value, 1, INT32_MAX, &set->max_tokens);
+    case OPT_TEMP:
+        return console_number(program, "--temp", value, 0, 100, &set->temperature);
+    case OPT_TOP_P:
+        return console_number(program, "--top-p", value, 0.000001, 1, &set->top_p);
+    case OPT_TOP_K:
+        return console_integer(program, "--top-k", value, 0, INT32_MAX, &set->top_k);
+    case OPT_MIN_P:
+        return console_number(program, "--min-p", value, 0, 1, &set->min_p);
+    case OPT_SEED:
+        return set->has_seed = 1, console_integer(program, "--seed", value, 0, INT64_MAX, &set->seed);
+    case OPT_CONTEXT:
+        return console_integer(program, "--context", value, 1, INT32_MAX, &set->context);
+    case OPT_PRICES:
+        return parse_prices(value, set->prices);
+    case OPT_TIMELINE:
+        return set->timeline = 1;
+    case OPT_JSON:
+        return set->json = 1;
+    default:
+        return fprintf(stderr, "Try: %s --help\n", program), 0;
     }
 }
 

@@ -64,7 +64,8 @@ void console_timeline(FILE *stream, llmcall_call *call) {
         fprintf(stream, "%2d  %-10s %9.3f  %5.1f%%  %6s  %12s\n", spans[i].stage, llmcall_stage_name(spans[i].stage), ms,
                 total > 0 ? 100 * ms / total : 0.0, tokens, money);
     }
-    fprintf(stream, "%s    %-10s %9.3f  100.0%%  %6s  %12.9f%s\n", style.bold, "all", total, "", (double)cost / 1e9, style.reset);
+    fprintf(stream, "%s    %-10s %9.3f  100.0%%  %6s  %12.9f%s\n", style.bold, "all", total, "", (double)cost / 1e9,
+            style.reset);
 }
 
 json_t *console_timeline_json(llmcall_call *call) {
@@ -72,19 +73,20 @@ json_t *console_timeline_json(llmcall_call *call) {
     size_t n = read_spans(call, spans);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("{s:i, s:s, s:f, s:f, s:f, s:I, s:I}", "stage", spans[i].stage, "name",
-                                              llmcall_stage_name(spans[i].stage), "start_ms", (double)spans[i].start_ns / 1e6,
-                                              "end_ms", (double)spans[i].end_ns / 1e6, "busy_ms", (double)spans[i].busy_ns / 1e6,
-                                              "tokens", (json_int_t)spans[i].tokens, "cost_nano", (json_int_t)spans[i].cost_nano));
+        json_array_append_new(list,
+                              json_pack("{s:i, s:s, s:f, s:f, s:f, s:I, s:I}", "stage", spans[i].stage, "name",
+                                        llmcall_stage_name(spans[i].stage), "start_ms", (double)spans[i].start_ns / 1e6,
+                                        "end_ms", (double)spans[i].end_ns / 1e6, "busy_ms", (double)spans[i].busy_ns / 1e6,
+                                        "tokens", (json_int_t)spans[i].tokens, "cost_nano", (json_int_t)spans[i].cost_nano));
     }
     return list;
 }
 
 json_t *console_usage_json(const llmcall_usage_record *usage) {
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "call_id", usage->call_id, "model", usage->model, "prompt_tokens",
-                     (json_int_t)usage->prompt_tokens, "cached_tokens", (json_int_t)usage->cached_tokens, "completion_tokens",
-                     (json_int_t)usage->completion_tokens, "cost_nano", (json_int_t)usage->cost_nano, "first_token_ms",
-                     (double)usage->first_token_ns / 1e6, "total_ms", (double)usage->total_ns / 1e6);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "call_id", usage->call_id, "model", usage->model,
+                     "prompt_tokens", (json_int_t)usage->prompt_tokens, "cached_tokens", (json_int_t)usage->cached_tokens,
+                     "completion_tokens", (json_int_t)usage->completion_tokens, "cost_nano", (json_int_t)usage->cost_nano,
+                     "first_token_ms", (double)usage->first_token_ns / 1e6, "total_ms", (double)usage->total_ns / 1e6);
 }
 
 int console_number(const char *program, const char *option, const char *text, double min, double max, double *value) {
@@ -104,8 +106,8 @@ int console_integer(const char *program, const char *option, const char *text, i
     errno = 0;
     long long number = strtoll(text, &end, 10);
     if (end == text || *end || errno || number < min || number > max) {
-        fprintf(stderr, "%s: %s is \"%s\"; it must be a whole number from %lld to %lld.\n", program, option, text, (long long)min,
-                (long long)max);
+        fprintf(stderr, "%s: %s is \"%s\"; it must be a whole number from %lld to %lld.\n", program, option, text,
+                (long long)min, (long long)max);
         return 0;
     }
     *value = number;

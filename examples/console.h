@@ -12,7 +12,8 @@ typedef struct console_style {
 } console_style;
 console_style console_style_for(FILE *stream);
 
-/* A llmcall_progress_fn that draws a bar on stderr if that is a terminal. user: an int, set to 1 when asked to stop (or NULL). */
+/* A llmcall_progress_fn that draws a bar on stderr if that is a terminal. user: an int, set to 1 when asked to stop (or
+ * NULL). */
 int32_t console_progress(void *user, uint64_t done, uint64_t total);
 
 /* "program: sentence" on stderr, with what the error knows. */

@@ -266,7 +266,8 @@ typedef struct llmcall_hooks {
     uint32_t reserved;
     void *user;
     /* Who is asking. Fill decision and return LLMCALL_OK, or refuse with another status and fill error. */
-    llmcall_status (*admit)(void *user, const llmcall_admit_request *request, llmcall_admission *decision, llmcall_error *error);
+    llmcall_status (*admit)(void *user, const llmcall_admit_request *request, llmcall_admission *decision,
+                            llmcall_error *error);
     /* Where to run. Set *index to a candidate's index. */
     llmcall_status (*route)(void *user, const llmcall_route_request *request, int32_t *index, llmcall_error *error);
     /* Sees text before the reader does. Any status but OK counts as STOP. */
@@ -337,7 +338,7 @@ typedef struct llmcall_model_options {
     const char *name;           /* what requests call it; NULL: general.name of the file. NUL-terminated */
     uint32_t context_length;    /* longest sequence; 0: the model's own */
     uint32_t reserved;
-    uint64_t kv_bytes;          /* memory for the KV cache; 0: room for four full contexts, at most 1 GiB, at least one context */
+    uint64_t kv_bytes;          /* memory for the KV cache; 0: four full contexts, at most 1 GiB, at least one context */
     uint64_t max_memory;        /* refuse a model that needs more than this in all; 0: what the system has available */
     const char *chat_template;  /* instead of the file's own. NUL-terminated */
     int64_t price_prompt;       /* 1e-9 of the currency for a million prompt tokens */
@@ -418,6 +419,8 @@ LLMCALL_API llmcall_status llmcall_tokenize(llmcall_engine *engine, const char *
 LLMCALL_API llmcall_status llmcall_detokenize(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,
                                               uint32_t flags, char *bytes, size_t capacity, size_t *size, llmcall_error *error);
 
+/* role and content are text: where they name a control token, it stays text in the prompt of llmcall_start and
+ * llmcall_count_tokens; only what the template itself writes becomes control tokens. */
 typedef struct llmcall_message {
     uint32_t struct_size;
     uint32_t reserved;
@@ -445,8 +448,9 @@ LLMCALL_API llmcall_status llmcall_embed(llmcall_engine *engine, const char *mod
                                          float *vector, size_t capacity, size_t *n, llmcall_error *error);
 
 /* A cached prefix as bytes, for another process or day. Not served yet: LLMCALL_E_UNSUPPORTED. */
-LLMCALL_API llmcall_status llmcall_prefix_save(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,
-                                               uint8_t *bytes, size_t capacity, size_t *size, llmcall_error *error);
+LLMCALL_API llmcall_status llmcall_prefix_save(llmcall_engine *engine, const char *model, const int32_t *tokens,
+                                               size_t n_tokens, uint8_t *bytes, size_t capacity, size_t *size,
+                                               llmcall_error *error);
 LLMCALL_API llmcall_status llmcall_prefix_restore(llmcall_engine *engine, const char *model, const uint8_t *bytes, size_t size,
                                                   llmcall_error *error);
 
@@ -571,10 +575,12 @@ LLMCALL_API llmcall_status llmcall_timeline(llmcall_call *call, llmcall_span *sp
                                             llmcall_error *error);
 
 /* Cancels the call if it still runs, and frees the handle; its usage is still delivered. Sets *call to NULL; NULL is fine.
- * Does not block on the engine. From on_event of the same call it is an error that is ignored. */
+ * Does not block on the engine: an on_event that is running then may still be at its end, but no other follows. From on_event
+ * of the same call it is an error that is ignored. */
 LLMCALL_API void llmcall_close(llmcall_call **call);
 
-/* One step of an engine opened with threads = 0, on this thread. *busy: 1 while there is more to do. Blocks for a step: at
+/* One step of an engine opened with threads = 0, on this thread. *busy (may be NULL): 1 while a call still runs; 0 also while
+ * only a refused usage record waits for its next offer, which any later step makes. Blocks for a step: at
  * most max_step_tokens tokens. One thread at a time. */
 LLMCALL_API llmcall_status llmcall_engine_step(llmcall_engine *engine, int32_t *busy, llmcall_error *error);
 

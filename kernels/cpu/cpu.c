@@ -39,7 +39,7 @@ llmc_cpu_tier llmc_cpu_best_tier(void) {
     if (!__get_cpuid(1, &a, &b, &c, &d) || !has(c, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C)) return LLMC_TIER_C;
     if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d) || !has(b7, bit_AVX2)) return LLMC_TIER_C;
     uint64_t xcr0 = read_xcr0();
-    if ((xcr0 & 0x06) != 0x06) return LLMC_TIER_C; /* XMM, YMM */
+    if ((xcr0 & 0x06) != 0x06) return LLMC_TIER_C;    /* XMM, YMM */
     if ((xcr0 & 0xe0) != 0xe0) return LLMC_TIER_AVX2; /* opmask, ZMM */
     if (!has(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL) || !has(c7, bit_AVX512VNNI)) return LLMC_TIER_AVX2;
     return LLMC_TIER_AVX512;

@@ -44,8 +44,8 @@ typedef struct llmc_matmul_kernels {
     /* dst[r * dst_stride + o] = or += sum over columns, for rows r < n_rows and outputs o of tiles [tile_begin, tile_end).
      * act rows are llmc_act_row_bytes apart. bias (packed->rows floats) or NULL: sum + bias, then stored or added. dst for
      * outputs beyond packed->rows is not touched. */
-    void (*matmul)(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end, float *dst,
-                   size_t dst_stride, const float *bias, int accumulate);
+    void (*matmul)(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
+                   float *dst, size_t dst_stride, const float *bias, int accumulate);
 } llmc_matmul_kernels;
 
 /* Fills with the portable functions, then overrides those that the tier has better. */

@@ -28,7 +28,7 @@ const void *llmc_element(const void *array, size_t index);
 /* Prompt of messages as the model's template makes it, appended to text. */
 llmcall_status llmc_render_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,
                                     size_t n_messages, int add_generation_prompt, llmc_buffer *text, llmcall_error *error);
-/* And its token ids, as llmcall_start takes them. */
+/* And its token ids, as llmcall_start takes them: control tokens only where the template wrote them. */
 llmcall_status llmc_encode_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,
                                     size_t n_messages, llmc_token_list *tokens, llmcall_error *error);
 

@@ -104,22 +104,109 @@ static llmcall_status import_messages(llmcall_engine *engine, const llmcall_mess
     return status;
 }
 
-llmcall_status llmc_render_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,
-                                    size_t n_messages, int add_generation_prompt, llmc_buffer *text, llmcall_error *error) {
+static llmcall_status render(const llmc_runtime *runtime, const llmc_template_message *list, size_t n_messages,
+                             int add_generation_prompt, llmc_buffer *text, llmcall_error *error) {
     if (!runtime->chat_template) {
         llmc_error_copy(error, &runtime->template_error);
         return LLMCALL_E_TEMPLATE;
     }
-    llmc_template_message *list;
-    llmcall_status status = import_messages(engine, messages, n_messages, &list, error);
-    if (status) return status;
     llmc_template_input input = {.messages = list,
                                  .n_messages = n_messages,
                                  .add_generation_prompt = add_generation_prompt,
                                  .bos_token = runtime->bos_text,
                                  .eos_token = runtime->eos_text,
                                  .now_unix_s = llmc_unix_ms() / 1000};
-    status = llmc_template_render(runtime->chat_template, &input, text, error);
+    return llmc_template_render(runtime->chat_template, &input, text, error);
+}
+
+/* A role or a content, and its size. */
+typedef struct message_text {
+    const char **text;
+    size_t *size;
+} message_text;
+
+static message_text text_of(llmc_template_message *list, size_t i) {
+    llmc_template_message *message = &list[i / 2];
+    if (i % 2) return (message_text){&message->content, &message->content_size};
+    return (message_text){&message->role, &message->role_size};
+}
+
+/* U+FDD0 to U+FDEF: code points that no text for interchange has. They lie in one block of 64, so that in UTF-8 only the last
+ * byte differs. */
+enum { FIRST_SHIELD = 0xfdd0, N_SHIELDS = 32, SHIELD_SIZE = 3 };
+#define SHIELD_LEAD "\xef\xb7"
+enum { FIRST_SHIELD_BYTE = 0x90 };
+
+/* Bits of the shield characters in a text. */
+static uint32_t shields_in(const char *text, size_t size) {
+    const char *end = text + size;
+    uint32_t bits = 0;
+    for (const char *at = text; (at = memchr(at, SHIELD_LEAD[0], (size_t)(end - at))); at++) {
+        if (end - at < SHIELD_SIZE) break;
+        const unsigned last = (uint8_t)at[2] - (unsigned)FIRST_SHIELD_BYTE;
+        if (at[1] == SHIELD_LEAD[1] && last < N_SHIELDS) bits |= 1u << last;
+    }
+    return bits;
+}
+
+/* One that none of the messages has; 0 if they have them all. */
+static uint32_t free_shield(llmc_template_message *list, size_t n_texts) {
+    uint32_t bits = 0;
+    for (size_t i = 0; i < n_texts; i++) bits |= shields_in(*text_of(list, i).text, *text_of(list, i).size);
+    for (uint32_t i = 0; i < N_SHIELDS; i++) {
+        if (!(bits >> i & 1)) return FIRST_SHIELD + i;
+    }
+    return 0;
+}
+
+static int names_control(const llmc_tokenizer *tokenizer, message_text text) {
+    return llmc_tokenizer_names_control(tokenizer, *text.text, *text.size);
+}
+
+/* Puts shielded copies in copies and in place of the texts from the first one on that names a control token. */
+static llmcall_status replace_texts(const llmc_tokenizer *tokenizer, llmc_template_message *list, size_t n_texts, size_t first,
+                                    uint32_t shield, llmc_buffer *copies, llmcall_error *error) {
+    for (size_t i = first; i < n_texts; i++) {
+        message_text text = text_of(list, i);
+        if (!names_control(tokenizer, text)) continue;
+        const size_t before = copies->size;
+        if (!llmc_tokenizer_shield(tokenizer, *text.text, *text.size, shield, copies))
+            return llmc_fail(error, copies->status, NULL, "messages", "The messages exceed %zu bytes or the memory.",
+                             copies->max);
+        *text.size = copies->size - before;
+        *text.text = NULL; /* until the copies stop moving */
+    }
+    const char *copy = copies->data;
+    for (size_t i = first; i < n_texts; i++) {
+        message_text text = text_of(list, i);
+        if (*text.text) continue;
+        *text.text = copy;
+        copy += *text.size;
+    }
+    return LLMCALL_OK;
+}
+
+/* Shields what the client wrote, role and content, from becoming control tokens; *shield is 0 where nothing has to be, which is
+ * the usual case and copies nothing. */
+static llmcall_status shield_messages(const llmc_tokenizer *tokenizer, llmc_template_message *list, size_t n,
+                                      llmc_buffer *copies, uint32_t *shield, llmcall_error *error) {
+    size_t first = 0;
+    *shield = 0;
+    while (first < 2 * n && !names_control(tokenizer, text_of(list, first))) first++;
+    if (first == 2 * n) return LLMCALL_OK;
+    *shield = free_shield(list, 2 * n);
+    if (!*shield)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "messages",
+                         "messages hold control tokens as text and each of the %d noncharacters U+FDD0 to U+FDEF.", N_SHIELDS);
+    return replace_texts(tokenizer, list, 2 * n, first, *shield, copies, error);
+}
+
+llmcall_status llmc_render_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,
+                                    size_t n_messages, int add_generation_prompt, llmc_buffer *text, llmcall_error *error) {
+    llmc_template_message *list;
+    llmcall_status status = import_messages(engine, messages, n_messages, &list, error);
+    if (status) return status;
+    status = render(runtime, list, n_messages, add_generation_prompt, text, error);
     llmc_free(&engine->env, list);
     return status;
 }
@@ -137,14 +224,22 @@ llmcall_status llmc_encode_messages(llmcall_engine *engine, const llmc_runtime *
     if (!tokenizer)
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_vocabulary", "messages",
                          "The model has no vocabulary; send tokens.");
-    llmc_buffer text;
+    llmc_template_message *list;
+    llmcall_status status = import_messages(engine, messages, n_messages, &list, error);
+    if (status) return status;
+    llmc_buffer copies, text;
+    uint32_t shield;
+    llmc_buffer_init(&copies, &engine->env, MAX_PROMPT_BYTES);
     llmc_buffer_init(&text, &engine->env, MAX_PROMPT_BYTES);
-    llmcall_status status = llmc_render_messages(engine, runtime, messages, n_messages, 1, &text, error);
+    status = shield_messages(tokenizer, list, n_messages, &copies, &shield, error);
+    if (!status) status = render(runtime, list, n_messages, 1, &text, error);
     if (!status) {
         uint32_t flags = LLMC_ENCODE_SPECIAL | bos_flag(tokenizer, runtime, &text);
-        status = llmc_tokenizer_encode(tokenizer, text.data ? text.data : "", text.size, flags, tokens, error);
+        status = llmc_tokenizer_encode_shielded(tokenizer, text.data ? text.data : "", text.size, shield, flags, tokens, error);
     }
     llmc_buffer_free(&text);
+    llmc_buffer_free(&copies);
+    llmc_free(&engine->env, list);
     return status;
 }
 

@@ -84,12 +84,12 @@ typedef struct llmc_op_rope_store {
     uint32_t n_heads;
     uint32_t n_kv_heads;
     uint32_t head_dim;
-    uint32_t n_rot; /* leading dimensions of a head that turn; 0: none */
-    int rope;       /* LLMC_ROPE_* */
-    const float *table; /* from LLMC_OP_ROPE_TABLE */
-    float *q;           /* (n_tokens, n_heads * head_dim), in place */
-    const float *k;     /* (n_tokens, n_kv_heads * head_dim) */
-    const float *v;     /* (n_tokens, n_kv_heads * head_dim) */
+    uint32_t n_rot;      /* leading dimensions of a head that turn; 0: none */
+    int rope;            /* LLMC_ROPE_* */
+    const float *table;  /* from LLMC_OP_ROPE_TABLE */
+    float *q;            /* (n_tokens, n_heads * head_dim), in place */
+    const float *k;      /* (n_tokens, n_kv_heads * head_dim) */
+    const float *v;      /* (n_tokens, n_kv_heads * head_dim) */
     const float *q_norm; /* (head_dim) RMS norm of each head before it turns, or NULL */
     const float *k_norm;
     float eps;
@@ -158,8 +158,8 @@ typedef struct llmc_backend_functions {
     void (*kv_zero)(llmc_backend *backend, llmc_kv_store *kv, uint32_t page);
     void (*kv_destroy)(llmc_backend *backend, llmc_kv_store *kv); /* NULL is fine */
 
-    /* Scratch for steps of up to max_tokens of ops that look like these; called once after loading, so that run never allocates.
-     * max_width is the widest matmul input. */
+    /* Scratch for steps of up to max_tokens of ops that look like these; called once after loading, so that run never
+     * allocates. max_width is the widest matmul input. */
     size_t (*scratch_bytes)(const llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
                             uint32_t n_heads);
     llmcall_status (*reserve)(llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,

@@ -5,13 +5,13 @@
 
 #include "core/env.h"
 
-void *llmc_alloc(const llmc_env *env, size_t size);                        /* uninitialised; size 0 gives a valid block */
-void *llmc_zalloc(const llmc_env *env, size_t size);                       /* zeroed */
-void *llmc_alloc_array(const llmc_env *env, size_t count, size_t size);    /* uninitialised; product checked */
-void *llmc_zalloc_array(const llmc_env *env, size_t count, size_t size);   /* zeroed; product checked */
+void *llmc_alloc(const llmc_env *env, size_t size);                      /* uninitialised; size 0 gives a valid block */
+void *llmc_zalloc(const llmc_env *env, size_t size);                     /* zeroed */
+void *llmc_alloc_array(const llmc_env *env, size_t count, size_t size);  /* uninitialised; product checked */
+void *llmc_zalloc_array(const llmc_env *env, size_t count, size_t size); /* zeroed; product checked */
 void *llmc_realloc_array(const llmc_env *env, void *block, size_t count, size_t size); /* block may be NULL */
-void llmc_free(const llmc_env *env, void *block);                          /* NULL is fine */
-char *llmc_strdup(const llmc_env *env, const char *text, size_t size);     /* NUL-terminated copy of size bytes */
+void llmc_free(const llmc_env *env, void *block);                                      /* NULL is fine */
+char *llmc_strdup(const llmc_env *env, const char *text, size_t size);                 /* NUL-terminated copy of size bytes */
 
 /* Blocks whose address is a multiple of alignment (a power of two up to 4096). Freed by llmc_free_aligned only. */
 void *llmc_alloc_aligned(const llmc_env *env, size_t size, size_t alignment);

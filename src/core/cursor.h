@@ -22,7 +22,7 @@ uint64_t llmc_cursor_u64(llmc_cursor *cursor);
 const uint8_t *llmc_cursor_bytes(llmc_cursor *cursor, uint64_t size); /* NULL on failure */
 void llmc_cursor_skip(llmc_cursor *cursor, uint64_t size);
 uint64_t llmc_cursor_left(const llmc_cursor *cursor);
-void llmc_cursor_fail(llmc_cursor *cursor, const char *reason);       /* keeps the first failure */
+void llmc_cursor_fail(llmc_cursor *cursor, const char *reason); /* keeps the first failure */
 
 /* Products and sums of sizes that came from outside: 1 and the result, or 0 on overflow. */
 int llmc_mul_u64(uint64_t a, uint64_t b, uint64_t *result);

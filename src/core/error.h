@@ -11,8 +11,8 @@ llmcall_status llmc_fail(llmcall_error *error, llmcall_status status, const char
 
 llmcall_status llmc_fail_memory(llmcall_error *error, const char *what); /* LLMCALL_E_NO_MEMORY */
 
-void llmc_error_clear(llmcall_error *error);                              /* to LLMCALL_OK, within its struct_size */
-void llmc_error_copy(llmcall_error *to, const llmcall_error *from);       /* within the smaller struct_size */
+void llmc_error_clear(llmcall_error *error);                        /* to LLMCALL_OK, within its struct_size */
+void llmc_error_copy(llmcall_error *to, const llmcall_error *from); /* within the smaller struct_size */
 
 /* The two facts that a status alone decides. */
 int32_t llmc_status_http(llmcall_status status);

@@ -5,9 +5,15 @@
 #include <pthread.h>
 #include <stdint.h>
 
-typedef struct llmc_mutex { pthread_mutex_t handle; } llmc_mutex;
-typedef struct llmc_cond { pthread_cond_t handle; } llmc_cond; /* timed waits use the monotonic clock */
-typedef struct llmc_thread { pthread_t handle; } llmc_thread;
+typedef struct llmc_mutex {
+    pthread_mutex_t handle;
+} llmc_mutex;
+typedef struct llmc_cond {
+    pthread_cond_t handle;
+} llmc_cond; /* timed waits use the monotonic clock */
+typedef struct llmc_thread {
+    pthread_t handle;
+} llmc_thread;
 
 int llmc_mutex_init(llmc_mutex *mutex); /* 1, or 0 */
 void llmc_mutex_destroy(llmc_mutex *mutex);
@@ -25,8 +31,8 @@ int llmc_cond_wait(llmc_cond *cond, llmc_mutex *mutex, int64_t timeout_ns);
 int llmc_thread_start(llmc_thread *thread, void (*run)(void *argument), void *argument, const char *name); /* 1, or 0 */
 void llmc_thread_join(llmc_thread *thread);
 
-int32_t llmc_cpu_count(void);             /* cores this process may use, at least 1 */
-uint64_t llmc_memory_available(void);     /* bytes the system (and the cgroup) can still give; UINT64_MAX if unknown */
+int32_t llmc_cpu_count(void);                    /* cores this process may use, at least 1 */
+uint64_t llmc_memory_available(void);            /* bytes the system (and the cgroup) can still give; UINT64_MAX if unknown */
 int llmc_random_bytes(void *out, uint32_t size); /* from the system's generator; 1, or 0 */
 int64_t llmc_unix_ms(void);
 

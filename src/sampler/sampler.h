@@ -1,5 +1,5 @@
-/* Logits to token: the last arithmetic of a decode step. One sampler serves one choice of one call; the same logits, parameters,
- * choice and position give the same token on every machine, in whatever order samplers are called. */
+/* Logits to token: the last arithmetic of a decode step. One sampler serves one choice of one call; the same logits,
+ * parameters, choice and position give the same token on every machine, in whatever order samplers are called. */
 #ifndef LLMC_SAMPLER_H
 #define LLMC_SAMPLER_H
 

@@ -3,6 +3,7 @@
 #include "core/utf8.h"
 #include "tokenizer/internal.h"
 #include "tokenizer/merge.h"
+#include "tokenizer/shield.h"
 
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581 */
 enum { SPACE_MARK_SIZE = 3 };
@@ -108,15 +109,15 @@ static llmcall_status encode_parts(encoder *e, const char *text, size_t size, co
     return LLMCALL_OK;
 }
 
-static llmcall_status encode_text(encoder *e, const char *text, size_t size, uint32_t flags) {
+static llmcall_status encode_text(encoder *e, const llmc_unshielded *u, uint32_t flags) {
     const llmc_tokenizer *t = e->tokenizer;
     const int ends = (flags & LLMC_ENCODE_BOS_EOS) != 0;
     llmc_occurrence *found = NULL;
     size_t n = 0;
     llmcall_status status =
-        llmc_specials_find(&t->specials, t->env, text, size, (flags & LLMC_ENCODE_SPECIAL) != 0, &found, &n);
+        llmc_specials_find(&t->specials, t->env, u->text, u->size, u->shields, (flags & LLMC_ENCODE_SPECIAL) != 0, &found, &n);
     if (!status && ends && t->add_bos) status = llmc_merger_push(&e->merger, t->specials.ids[LLMC_SPECIAL_BOS]);
-    if (!status) status = encode_parts(e, text, size, found, n);
+    if (!status) status = encode_parts(e, u->text, u->size, found, n);
     if (!status && ends && t->add_eos) status = llmc_merger_push(&e->merger, t->specials.ids[LLMC_SPECIAL_EOS]);
     llmc_free(t->env, found);
     return status;
@@ -124,7 +125,13 @@ static llmcall_status encode_text(encoder *e, const char *text, size_t size, uin
 
 llmcall_status llmc_tokenizer_encode(const llmc_tokenizer *t, const char *text, size_t size, uint32_t flags,
                                      llmc_token_list *list, llmcall_error *error) {
+    return llmc_tokenizer_encode_shielded(t, text, size, 0, flags, list, error);
+}
+
+llmcall_status llmc_tokenizer_encode_shielded(const llmc_tokenizer *t, const char *text, size_t size, uint32_t shield,
+                                              uint32_t flags, llmc_token_list *list, llmcall_error *error) {
     const size_t before = list->n;
+    llmc_unshielded u;
     encoder e;
     if (size > LLMC_ENCODE_MAX_BYTES)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "text", "the text has %zu bytes; at most %d are served", size,
@@ -134,8 +141,10 @@ llmcall_status llmc_tokenizer_encode(const llmc_tokenizer *t, const char *text, 
         return llmc_fail(error, LLMCALL_E_UTF8, NULL, "text", "the text is not UTF-8: the byte at offset %zu is 0x%02x", valid,
                          (unsigned)(uint8_t)text[valid]);
     encoder_init(&e, t, list);
-    llmcall_status status = encode_text(&e, text, size, flags);
+    llmcall_status status = llmc_unshield(&u, t->env, text, size, shield);
+    if (!status) status = encode_text(&e, &u, flags);
     encoder_free(&e);
+    llmc_unshielded_free(&u, t->env);
     if (!status) return LLMCALL_OK;
     list->n = before;
     if (status == LLMCALL_E_NO_MEMORY) return llmc_fail_memory(error, "the tokens");

@@ -238,6 +238,7 @@ typedef struct finder {
     const llmc_env *env;
     const char *text;
     size_t size;
+    const uint8_t *shields; /* or NULL */
     int parse_control;
     uint8_t *taken;    /* one a byte of text */
     heap64 candidates; /* longest token first, then lowest id, then leftmost */
@@ -252,16 +253,26 @@ static uint64_t accepted_key(uint32_t at, uint32_t size, int32_t id) {
     return (uint64_t)at << 33 | (uint64_t)size << 24 | (uint32_t)id;
 }
 
+/* Whether the character that holds the byte at an offset has a shield after it. */
+static int shielded(const finder *f, size_t at) {
+    if (!f->shields) return 0;
+    do at++;
+    while (at < f->size && ((uint8_t)f->text[at] & 0xc0) == 0x80);
+    return f->shields[at];
+}
+
 /* The longest token at an offset that takes at most room bytes becomes a candidate. Returns 0 if memory ran out. */
 static int propose(finder *f, size_t at, size_t room) {
     const llmc_specials *s = f->specials;
+    int control = f->parse_control && !shielded(f, at);
     uint32_t best = 0;
     int32_t id = -1;
     uint32_t node = 0;
     for (uint32_t i = 0; i < room; i++) {
         node = child_of(s, node, (uint8_t)f->text[at + i]);
         if (!node) break;
-        const int32_t here = f->parse_control ? s->nodes[node].any : s->nodes[node].user;
+        if (f->shields && i && f->shields[at + i]) control = 0;
+        const int32_t here = control ? s->nodes[node].any : s->nodes[node].user;
         if (here < 0) continue;
         id = here;
         best = i + 1;
@@ -313,9 +324,20 @@ static int collect(finder *f, llmc_occurrence **found, size_t *n) {
     return 1;
 }
 
-llmcall_status llmc_specials_find(const llmc_specials *s, const llmc_env *env, const char *text, size_t size, int parse_control,
-                                  llmc_occurrence **found, size_t *n) {
-    finder f = {s, env, text, size, parse_control, NULL, {0}, {0}};
+int llmc_specials_control_at(const llmc_specials *s, const char *text, size_t size) {
+    uint32_t node = 0;
+    if (size == 0 || !s->starts[(uint8_t)text[0]]) return 0;
+    for (size_t i = 0; i < size; i++) {
+        node = child_of(s, node, (uint8_t)text[i]);
+        if (!node) return 0;
+        if (s->nodes[node].any >= 0 && s->nodes[node].user < 0) return 1;
+    }
+    return 0;
+}
+
+llmcall_status llmc_specials_find(const llmc_specials *s, const llmc_env *env, const char *text, size_t size,
+                                  const uint8_t *shields, int parse_control, llmc_occurrence **found, size_t *n) {
+    finder f = {s, env, text, size, shields, parse_control, NULL, {0}, {0}};
     *found = NULL;
     *n = 0;
     if (!parse_control && !s->any_user) return LLMCALL_OK;

@@ -30,8 +30,13 @@ typedef struct llmc_occurrence {
     int32_t id;
 } llmc_occurrence;
 
-/* Finds them, from left to right, without overlaps: longer tokens first, then leftmost. *found is the caller's to free. */
-llmcall_status llmc_specials_find(const llmc_specials *s, const llmc_env *env, const char *text, size_t size, int parse_control,
-                                  llmc_occurrence **found, size_t *n);
+/* Finds them, from left to right, without overlaps: longer tokens first, then leftmost. shields: NULL, or size + 1 bytes, not
+ * 0 where a shield stood before that byte; no control token is found across one, nor one that lies within the character
+ * before it. *found is the caller's to free. */
+llmcall_status llmc_specials_find(const llmc_specials *s, const llmc_env *env, const char *text, size_t size,
+                                  const uint8_t *shields, int parse_control, llmc_occurrence **found, size_t *n);
+
+/* Whether text begins with the text of a control or unknown token. */
+int llmc_specials_control_at(const llmc_specials *s, const char *text, size_t size);
 
 #endif

@@ -75,6 +75,30 @@ enum {
 llmcall_status llmc_tokenizer_encode(const llmc_tokenizer *tokenizer, const char *text, size_t size, uint32_t flags,
                                      llmc_token_list *list, llmcall_error *error);
 
+/* ---- Texts of others inside a trusted one ----
+ *
+ * A chat template is trusted to write control tokens; what a client says in its messages is not. So each of the client's texts
+ * that names a control token is shielded before the template is rendered: copied with a shield character, one that none of the
+ * texts contains, in every place where a control or unknown token's text begins, after its first character. User-defined
+ * tokens need none: they are always parsed. Encoding drops the shields and finds no control token across one, so that such
+ * a text gives the ids that it has without LLMC_ENCODE_SPECIAL, and only the template's own control tokens are parsed.
+ * Covered: every control token's text that stands whole in one text of the client, overlapping ones too, and one that the
+ * template would join across a shield. Not covered: a control token's text that no text of the client holds whole, and that
+ * the template makes: of a text's end or start and its own characters ("<|" + role + "|>"), of two texts side by side, by
+ * changing case, or by cutting something out of a text's middle.
+ * A template that looks for a control token's text in a message does not find it. */
+
+/* Whether a control or unknown token's text stands anywhere in text. Time is O(n). */
+int llmc_tokenizer_names_control(const llmc_tokenizer *tokenizer, const char *text, size_t size);
+
+/* Appends text to out with the shields in it; all of it, also where there is nothing to shield. text is UTF-8 and does not
+ * contain the shield, a scalar value other than 0. 1, or 0 with out's status set. */
+int llmc_tokenizer_shield(const llmc_tokenizer *tokenizer, const char *text, size_t size, uint32_t shield, llmc_buffer *out);
+
+/* llmc_tokenizer_encode of a text with shields in it; every shield character is taken for one. shield 0: there are none. */
+llmcall_status llmc_tokenizer_encode_shielded(const llmc_tokenizer *tokenizer, const char *text, size_t size, uint32_t shield,
+                                              uint32_t flags, llmc_token_list *list, llmcall_error *error);
+
 /* The token's bytes in a decoded text, which need not be whole characters; borrowed from the tokenizer, not NUL-terminated.
  * Empty for control, unknown and unused tokens and for ids out of range; never NULL. A generated text is the sequence of its
  * pieces: with SentencePiece the first one keeps its leading space, as in llama.cpp's llama_token_to_piece. */

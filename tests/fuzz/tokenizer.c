@@ -1,5 +1,6 @@
 /* Fuzzes the tokenizer from both sides: the first bytes choose a kind and shape a small vocabulary, hostile or not; the rest is
- * text to encode and decode. What must hold: no crash, and where every byte has a token, decoding gives the text back. */
+ * text to encode and decode. What must hold: no crash, where every byte has a token, decoding gives the text back, and a shielded
+ * text that is searched for control tokens has the ids of one that is not. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,22 @@ static void round_trip(const llmc_tokenizer *t, const llmc_env *env, const vocab
     llmc_token_list_free(env, &list);
 }
 
+static void shield(const llmc_tokenizer *t, const llmc_env *env, bytes text) {
+    static const char mark[] = "\xef\xb7\x90"; /* U+FDD0 */
+    llmc_token_list plain_ids = {0}, ids = {0};
+    llmc_buffer out;
+    for (size_t i = 0; i + 3 <= text.size; i++)
+        if (memcmp(text.data + i, mark, 3) == 0) return;
+    if (llmc_tokenizer_encode(t, (const char *)text.data, text.size, 0, &plain_ids, NULL)) return;
+    llmc_buffer_init(&out, env, 1 << 24);
+    if (!llmc_tokenizer_shield(t, (const char *)text.data, text.size, 0xfdd0, &out)) abort();
+    if (llmc_tokenizer_encode_shielded(t, out.data, out.size, 0xfdd0, LLMC_ENCODE_SPECIAL, &ids, NULL)) abort();
+    if (ids.n != plain_ids.n || (ids.n && memcmp(ids.ids, plain_ids.ids, ids.n * sizeof *ids.ids) != 0)) abort();
+    llmc_buffer_free(&out);
+    llmc_token_list_free(env, &plain_ids);
+    llmc_token_list_free(env, &ids);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static vocab v;
     llmc_env env;
@@ -150,6 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     build(&v, &in);
     if (llmc_tokenizer_create(&env, &v.source, &t, NULL)) return 0;
     for (uint32_t flags = 0; flags < 4; flags++) round_trip(t, &env, &v, in, flags);
+    shield(t, &env, in);
     llmc_tokenizer_destroy(&t);
     return 0;
 }

@@ -49,8 +49,9 @@ typedef void (*block_fn)(const float *a, size_t a_stride, const void *const *b, 
     }
 #define BLOCK_ROW(m)                                                                                                           \
     BLOCK(m, 1, 0, block_##m##_1)                                                                                              \
-    BLOCK(m, 2, 0, block_##m##_2) BLOCK(m, 3, 0, block_##m##_3) BLOCK(m, 4, 0, block_##m##_4) BLOCK(m, 1, 1, half_##m##_1)     \
-        BLOCK(m, 2, 1, half_##m##_2) BLOCK(m, 3, 1, half_##m##_3) BLOCK(m, 4, 1, half_##m##_4)
+    BLOCK(m, 2, 0, block_##m##_2)                                                                                              \
+    BLOCK(m, 3, 0, block_##m##_3) BLOCK(m, 4, 0, block_##m##_4) BLOCK(m, 1, 1, half_##m##_1) BLOCK(m, 2, 1, half_##m##_2)      \
+        BLOCK(m, 3, 1, half_##m##_3) BLOCK(m, 4, 1, half_##m##_4)
 BLOCK_ROW(1)
 BLOCK_ROW(2)
 BLOCK_ROW(3)

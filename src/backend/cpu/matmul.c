@@ -1,8 +1,8 @@
 /* The matmul operation: its rows are transformed and quantized once, then the tiles of all parts are shared by the threads. */
 #include "backend/cpu/backend.h"
 
-/* Bytes of weights that a unit of work takes, so that they stay in a core's L2 while all rows pass; and of rows at a time, so that
- * these do too. A unit is at least two tiles, what a kernel takes at once. */
+/* Bytes of weights that a unit of work takes, so that they stay in a core's L2 while all rows pass; and of rows at a time,
+ * so that these do too. A unit is at least two tiles, what a kernel takes at once. */
 enum { UNIT_BYTES = 256 << 10, ROW_BLOCK_BYTES = 192 << 10, UNITS_PER_THREAD = 8 };
 
 /* One pass: rows [first, first + n) of the operation in every form that its parts multiply with. */

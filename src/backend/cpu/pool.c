@@ -1,5 +1,5 @@
-/* Thread pool: a generation counter starts a run, another one opens the barrier, and a mutex with a condition is behind both for
- * those who waited too long. */
+/* Thread pool: a generation counter starts a run, another one opens the barrier, and a mutex with a condition is behind both
+ * for those who waited too long. */
 #include "backend/cpu/pool.h"
 
 #include <sched.h>
@@ -12,8 +12,8 @@
  * others is on its way, but not for ever: a parked thread's core is free for one whose own core was taken. */
 enum { IDLE_SPINS = 800, BARRIER_SPINS = 4000, YIELDS = 8 };
 
-/* A run whose threads waited for each other more than half of the time had fewer cores than threads: the next ones take a thread
- * less, and after so many good ones a thread more again. The number of threads changes no bit of a result. */
+/* A run whose threads waited for each other more than half of the time had fewer cores than threads: the next ones take a
+ * thread less, and after so many good ones a thread more again. The number of threads changes no bit of a result. */
 enum { GOOD_RUNS = 16 };
 
 /* The job word: active threads of the run in its low bits (0: workers end), a generation above. */

@@ -1,7 +1,7 @@
-/* The CPU backend's threads: n - 1 workers and the thread that calls run. Between runs workers spin for some 20 microseconds and
- * then park, so that an idle engine takes no CPU time. Inside a run there is a barrier, and a loop whose units the threads share:
- * each begins with its own range and, done with it, takes units of the others, so that a thread which loses its core holds up
- * no more than the unit that it is at. */
+/* The CPU backend's threads: n - 1 workers and the thread that calls run. Between runs workers spin for some 20 microseconds
+ * and then park, so that an idle engine takes no CPU time. Inside a run there is a barrier, and a loop whose units the
+ * threads share: each begins with its own range and, done with it, takes units of the others, so that a thread which loses
+ * its core holds up no more than the unit that it is at. */
 #ifndef LLMC_POOL_H
 #define LLMC_POOL_H
 
