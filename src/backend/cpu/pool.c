@@ -13,8 +13,9 @@
 enum { IDLE_SPINS = 800, BARRIER_SPINS = 4000, YIELDS = 8 };
 
 /* A run whose threads waited for each other more than half of the time had fewer cores than threads: the next ones take a
- * thread less, and after so many good ones a thread more again. The number of threads changes no bit of a result. */
-enum { GOOD_RUNS = 16 };
+ * thread less, and after a pause a thread more again. The pause doubles each time that this fails at once. Runs too short to
+ * tell (while a parked worker wakes) say nothing. The number of threads changes no bit of a result. */
+enum { SHORT_RUN_NS = 500000, FIRST_PAUSE_NS = 10000000, LONGEST_PAUSE_NS = 640000000 };
 
 /* The job word: active threads of the run in its low bits (0: workers end), a generation above. */
 enum { ACTIVE_BITS = 11 };
@@ -41,7 +42,7 @@ struct llmc_pool {
     int32_t n_started; /* workers */
     int32_t active;    /* threads of the run in progress */
     int32_t wanted;    /* threads of the next one */
-    int32_t good_runs;
+    int64_t pause_ns, retry_ns; /* how long to do with a thread less, and until when */
     atomic_llong waited_ns; /* in this run's barriers, by all threads, beyond spinning */
     int idle_spins, barrier_spins;
     pool_thread *threads;
@@ -124,13 +125,17 @@ static void start_job(llmc_pool *pool, int32_t active) {
     change(pool, &pool->job, generation << ACTIVE_BITS | (unsigned)active);
 }
 
-static void choose_wanted(llmc_pool *pool, int64_t took_ns) {
+static void choose_wanted(llmc_pool *pool, int64_t began_ns, int64_t ended_ns) {
+    int64_t took_ns = ended_ns - began_ns;
+    if (took_ns < SHORT_RUN_NS) return;
     if (pool->active > 1 && atomic_load(&pool->waited_ns) > took_ns / 2 * (pool->active - 1)) {
-        pool->wanted--;
-        pool->good_runs = 0;
-    } else if (pool->wanted < pool->n_threads && ++pool->good_runs >= GOOD_RUNS) {
-        pool->wanted++;
-        pool->good_runs = 0;
+        pool->wanted = pool->active - 1;
+        pool->pause_ns = pool->pause_ns < LONGEST_PAUSE_NS ? 2 * pool->pause_ns : LONGEST_PAUSE_NS;
+        pool->retry_ns = ended_ns + pool->pause_ns;
+    } else if (pool->active == pool->n_threads) {
+        pool->pause_ns = FIRST_PAUSE_NS / 2;
+    } else if (ended_ns >= pool->retry_ns) {
+        pool->wanted = pool->active + 1;
     }
 }
 
@@ -154,7 +159,7 @@ void llmc_pool_run(llmc_pool *pool, llmc_pool_fn fn, void *arg) {
     if (pool->active > 1) start_job(pool, pool->active);
     fn(arg, 0, pool->active);
     llmc_pool_barrier(pool);
-    choose_wanted(pool, llmc_now(pool->env) - began);
+    choose_wanted(pool, began, llmc_now(pool->env));
 }
 
 void llmc_pool_want(llmc_pool *pool, int32_t n) {
@@ -193,7 +198,7 @@ llmcall_status llmc_pool_create(const llmc_env *env, int32_t n_threads, llmc_poo
     }
     llmc_pool *pool = llmc_alloc_aligned(env, sizeof *pool, 64);
     if (!pool) return llmc_fail_memory(error, "the thread pool");
-    *pool = (llmc_pool){.env = env, .n_threads = n_threads, .active = 1, .wanted = n_threads};
+    *pool = (llmc_pool){.env = env, .n_threads = n_threads, .active = 1, .wanted = n_threads, .pause_ns = FIRST_PAUSE_NS / 2};
     pool->threads = llmc_alloc_aligned(env, (size_t)n_threads * sizeof *pool->threads, 64);
     llmcall_status status = pool->threads ? make_lock(pool, error) : llmc_fail_memory(error, "the thread pool");
     if (status != LLMCALL_OK) {
