@@ -18,20 +18,26 @@ static const char help[] =
     "  -p N               prompt tokens for the prefill test, 0 to skip it (default 512)\n"
     "  -n N               tokens for the decode tests, 0 to skip them (default 64)\n"
     "  -b LIST            sequences decoded at once, e.g. 1,8; more than one: each after a prompt of 128 tokens (default 1)\n"
-    "  -r N               repetitions (default 3)\n"
+    "  -r N               repetitions, after one to warm up (default 3)\n"
+    "      --no-warmup    without the one to warm up\n"
+    "      --start        instead of these tests: load, answer a short prompt with one token, end; for timing from outside\n"
+    "      --context N    longest sequence (default: what the tests need)\n"
+    "      --kv-bytes N   memory for the KV cache (default: what the tests need)\n"
     "      --cpu TIER     c, avx2 or avx512 (default: the best there is)\n"
     "      --json         one JSON object a line, for programs\n"
     "  -h, --help         this text\n"
     "\n"
-    "ppN: N prompt tokens a second. tgN: tokens decoded a second. tgN@B: of B sequences together.\n";
+    "ppN: N prompt tokens a second, from the start of the call to its first token. tgN: tokens decoded a second after the "
+    "first.\n"
+    "tgN@B: of B sequences together, while all of them decode.\n";
 
 enum { MAX_BATCHES = 16, MAX_SEQUENCES = 256, BATCH_PROMPT = 128 };
 
 typedef struct settings {
     const char *model, *tier;
-    int64_t threads, prompt, decode, repetitions;
+    int64_t threads, prompt, decode, repetitions, context, kv_bytes;
     int64_t batches[MAX_BATCHES];
-    int n_batches, json;
+    int n_batches, json, no_warmup, start_only;
 } settings;
 
 typedef struct bench {
@@ -78,21 +84,22 @@ static int finish(llmcall_call *call, llmcall_error *error) {
     return status == LLMCALL_E_END && !error->status;
 }
 
-static double prefill_seconds(llmcall_call *call) {
-    llmcall_span spans[LLMCALL_STAGE_COUNT];
-    for (int i = 0; i < LLMCALL_STAGE_COUNT; i++) llmcall_init(&spans[i], sizeof *spans);
-    size_t n = 0;
-    (void)llmcall_timeline(call, spans, LLMCALL_STAGE_COUNT, &n, NULL);
-    for (size_t i = 0; i < n; i++)
-        if (spans[i].stage == LLMCALL_STAGE_PREFILL) return (double)spans[i].busy_ns / 1e9;
-    return 0;
+/* Prompt tokens a second, by the clock on the wall; negative on failure. */
+static double measure_prefill(bench *b, const settings *set, llmcall_error *error) {
+    double begin = seconds(), tps = -1;
+    llmcall_call *call = start(b, (size_t)set->prompt, 1, error);
+    if (call && finish(call, error)) tps = (double)set->prompt / (seconds() - begin);
+    llmcall_close(&call);
+    return tps;
 }
 
-/* Prompt tokens a second; negative on failure. */
-static double measure_prefill(bench *b, const settings *set, llmcall_error *error) {
-    llmcall_call *call = start(b, (size_t)set->prompt, 1, error);
+/* One sequence: its own usage record says when the first token came and when the last. */
+static double measure_one(bench *b, const settings *set, llmcall_error *error) {
     double tps = -1;
-    if (call && finish(call, error)) tps = (double)set->prompt / prefill_seconds(call);
+    LLMCALL_INIT(llmcall_usage_record, usage);
+    llmcall_call *call = start(b, 1, set->decode + 1, error);
+    if (call && finish(call, error) && !llmcall_usage(call, &usage, error))
+        tps = (double)(usage.completion_tokens - 1) * 1e9 / (double)(usage.total_ns - usage.first_token_ns);
     llmcall_close(&call);
     return tps;
 }
@@ -115,7 +122,7 @@ static uint64_t count_tokens(llmcall_call **calls, int64_t n, uint64_t *fewest, 
 static double watch_decode(llmcall_call **calls, int64_t n, int64_t n_decode) {
     uint64_t fewest, most, first = 0, last = 0;
     double begin = 0, end = 0;
-    const struct timespec pause = {0, 100000};
+    const struct timespec pause = {0, 1000000}; /* short beside 64 steps, long enough not to take a core from them */
     for (;;) {
         uint64_t sum = count_tokens(calls, n, &fewest, &most);
         double now = seconds();
@@ -129,13 +136,16 @@ static double watch_decode(llmcall_call **calls, int64_t n, int64_t n_decode) {
     return (double)(last - first) / (end - begin);
 }
 
-/* Tokens a second over all sequences; negative on failure. */
-static double measure_decode(bench *b, const settings *set, int64_t n, llmcall_error *error) {
+/* How long an answer each of n sequences asks for: room for those that start first to wait for the last without ending. */
+static int64_t answer_tokens(const settings *set, int64_t n) {
+    return set->decode + 1 + (n > 1 ? n + 8 : 0);
+}
+
+/* Tokens a second over n sequences; negative on failure. */
+static double measure_batch(bench *b, const settings *set, int64_t n, llmcall_error *error) {
     llmcall_call *calls[MAX_SEQUENCES] = {NULL};
     int64_t started = 0;
-    /* Room for those that start first to wait for the last without ending. */
-    int64_t n_tokens = set->decode + 1 + (n > 1 ? n + 8 : 0);
-    while (started < n && (calls[started] = start(b, n > 1 ? BATCH_PROMPT : 1, n_tokens, error))) started++;
+    while (started < n && (calls[started] = start(b, BATCH_PROMPT, answer_tokens(set, n), error))) started++;
     double tps = started == n ? watch_decode(calls, n, set->decode) : -1;
     for (int64_t i = 0; i < started; i++) {
         llmcall_cancel(calls[i]);
@@ -155,7 +165,13 @@ static void report(const settings *set, const char *test, const double *values, 
     fflush(stdout);
 }
 
-/* One line of the result: -1 in batch for prefill. 1, or 0 on failure. */
+/* -1 in batch for prefill. */
+static double measure(bench *b, const settings *set, int64_t batch, llmcall_error *error) {
+    if (batch < 0) return measure_prefill(b, set, error);
+    return batch == 1 ? measure_one(b, set, error) : measure_batch(b, set, batch, error);
+}
+
+/* One line of the result: 1, or 0 on failure. */
 static int run_test(bench *b, const settings *set, int64_t batch, llmcall_error *error) {
     char test[32];
     if (batch < 0) snprintf(test, sizeof test, "pp%lld", (long long)set->prompt);
@@ -164,8 +180,8 @@ static int run_test(bench *b, const settings *set, int64_t batch, llmcall_error 
     double *values = calloc((size_t)set->repetitions, sizeof *values);
     if (!values) return 0;
     int ok = 1;
-    for (int64_t i = -1; ok && i < set->repetitions; i++) { /* the first is to warm up */
-        double tps = batch < 0 ? measure_prefill(b, set, error) : measure_decode(b, set, batch, error);
+    for (int64_t i = set->no_warmup ? 0 : -1; ok && i < set->repetitions; i++) {
+        double tps = measure(b, set, batch, error);
         if (i >= 0) values[i] = tps;
         ok = tps >= 0;
     }
@@ -174,11 +190,22 @@ static int run_test(bench *b, const settings *set, int64_t batch, llmcall_error 
     return ok;
 }
 
+/* What a program that answers one short question does, all in all. */
+static int run_start(bench *b, const settings *set, llmcall_error *error) {
+    double begin = seconds();
+    llmcall_call *call = start(b, 1, 1, error);
+    int ok = call && finish(call, error);
+    if (ok && set->json) printf("{\"test\":\"first\",\"seconds\":%.6f}\n", seconds() - begin);
+    llmcall_close(&call);
+    return ok;
+}
+
 static int parse_batches(const char *text, settings *set) {
     char *copy = strdup(text), *rest = copy;
     int ok = copy != NULL;
     for (char *part; ok && (part = strsep(&rest, ","));) {
-        ok = set->n_batches < MAX_BATCHES && console_integer(program, "-b", part, 1, MAX_SEQUENCES, &set->batches[set->n_batches]);
+        ok = set->n_batches < MAX_BATCHES &&
+             console_integer(program, "-b", part, 1, MAX_SEQUENCES, &set->batches[set->n_batches]);
         set->n_batches++;
     }
     free(copy);
@@ -187,22 +214,41 @@ static int parse_batches(const char *text, settings *set) {
 
 static int parse_option(settings *set, int option, const char *value) {
     switch (option) {
-    case 'm': return set->model = value, 1;
-    case 't': return console_integer(program, "-t", value, 1, 1024, &set->threads);
-    case 'p': return console_integer(program, "-p", value, 0, 1 << 20, &set->prompt);
-    case 'n': return console_integer(program, "-n", value, 0, 1 << 20, &set->decode);
-    case 'b': return parse_batches(value, set);
-    case 'r': return console_integer(program, "-r", value, 1, 1000, &set->repetitions);
-    case 'c': return set->tier = value, 1;
-    case 'j': return set->json = 1;
-    default: return fprintf(stderr, "Try: %s --help\n", program), 0;
+    case 'm':
+        return set->model = value, 1;
+    case 't':
+        return console_integer(program, "-t", value, 1, 1024, &set->threads);
+    case 'p':
+        return console_integer(program, "-p", value, 0, 1 << 20, &set->prompt);
+    case 'n':
+        return console_integer(program, "-n", value, 0, 1 << 20, &set->decode);
+    case 'b':
+        return parse_batches(value, set);
+    case 'r':
+        return console_integer(program, "-r", value, 1, 1000, &set->repetitions);
+    case 'c':
+        return set->tier = value, 1;
+    case 'j':
+        return set->json = 1;
+    case 'w':
+        return set->no_warmup = 1;
+    case 's':
+        return set->start_only = 1;
+    case 'x':
+        return console_integer(program, "--context", value, 1, INT32_MAX, &set->context);
+    case 'k':
+        return console_integer(program, "--kv-bytes", value, 1, INT64_MAX, &set->kv_bytes);
+    default:
+        return fprintf(stderr, "Try: %s --help\n", program), 0;
     }
 }
 
 /* -1: go on; else the exit status. */
 static int parse_options(int argc, char **argv, settings *set) {
-    static const struct option options[] = {{"model", 1, NULL, 'm'}, {"threads", 1, NULL, 't'}, {"cpu", 1, NULL, 'c'},
-                                            {"json", 0, NULL, 'j'},  {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"model", 1, NULL, 'm'},   {"threads", 1, NULL, 't'},   {"cpu", 1, NULL, 'c'},
+                                            {"json", 0, NULL, 'j'},    {"no-warmup", 0, NULL, 'w'}, {"start", 0, NULL, 's'},
+                                            {"context", 1, NULL, 'x'}, {"kv-bytes", 1, NULL, 'k'},  {"help", 0, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "m:t:p:n:b:r:h", options, NULL)) != -1) {
         if (option == 'h') return fputs(help, stdout), 0;
@@ -214,19 +260,48 @@ static int parse_options(int argc, char **argv, settings *set) {
     return -1;
 }
 
+/* The longest sequence of the tests, and the tokens of all that run at once. */
+static void needed_tokens(const settings *set, int64_t *longest, int64_t *together) {
+    *longest = *together = set->prompt + 1;
+    for (int i = 0; i < set->n_batches; i++) {
+        int64_t n = set->batches[i], one = (n > 1 ? BATCH_PROMPT : 1) + answer_tokens(set, n);
+        if (one > *longest) *longest = one;
+        if (one * n > *together) *together = one * n;
+    }
+}
+
+/* A context and a KV cache that just hold the tests, as llama-bench makes them; else a long context's memory would decide. */
+static llmcall_status size_cache(const llmcall_engine_options *options, llmcall_model_options *model, const settings *set,
+                                 llmcall_error *error) {
+    enum { PAGE_SLACK = 128 }; /* a sequence's last page is not full */
+    int64_t longest, together;
+    needed_tokens(set, &longest, &together);
+    if (set->context > longest) longest = set->context;
+    model->context_length = (uint32_t)longest;
+    model->kv_bytes = (uint64_t)set->kv_bytes;
+    if (set->kv_bytes) return LLMCALL_OK;
+    LLMCALL_INIT(llmcall_memory, memory);
+    llmcall_status status = llmcall_estimate(options, model, &memory, error);
+    int64_t tokens = (together > longest ? together : longest) + (int64_t)options->max_sequences * PAGE_SLACK;
+    model->kv_bytes = (uint64_t)tokens * memory.kv_bytes_per_token;
+    return status;
+}
+
 static llmcall_status open_bench(bench *b, const settings *set, llmcall_error *error) {
     if (set->tier) setenv("LLMCALL_CPU", set->tier, 1);
     llmcall_engine_options options;
     llmcall_engine_options_defaults(&options);
     if (set->threads) options.threads = (int32_t)set->threads;
     options.disable_prefix_cache = 1;
-    options.max_sequences = MAX_SEQUENCES;
-    options.max_step_tokens = 1024;
+    options.max_sequences = 1;
+    for (int i = 0; i < set->n_batches; i++)
+        if (set->batches[i] > options.max_sequences) options.max_sequences = (uint32_t)set->batches[i];
     llmcall_model_options model;
     llmcall_model_options_defaults(&model);
     model.path = set->model;
     model.progress = console_progress;
-    llmcall_status status = llmcall_engine_open(&options, &b->engine, error);
+    llmcall_status status = size_cache(&options, &model, set, error);
+    if (!status) status = llmcall_engine_open(&options, &b->engine, error);
     if (!status) status = llmcall_engine_load(b->engine, &model, error);
     LLMCALL_INIT(llmcall_model_info_record, info);
     if (!status) status = llmcall_model_info(b->engine, NULL, &info, error);
@@ -234,8 +309,8 @@ static llmcall_status open_bench(bench *b, const settings *set, llmcall_error *e
     LLMCALL_INIT(llmcall_device_info_record, device);
     if (!status) status = llmcall_device_info(b->engine, &device, error);
     if (!status && !set->json) {
-        printf("%s  %s  %.0f MB  %s/%s  %d threads\n", info.name, info.quantization, (double)info.memory.weights_bytes / 1e6, device.name,
-               device.tier, device.threads);
+        printf("%s  %s  %.0f MB  %s/%s  %d threads\n", info.name, info.quantization, (double)info.memory.weights_bytes / 1e6,
+               device.name, device.tier, device.threads);
         printf("%-12s %12s\n", "test", "tokens/s");
     }
     return status;
@@ -248,8 +323,10 @@ int main(int argc, char **argv) {
     LLMCALL_INIT(llmcall_error, error);
     bench b = {.random = 1};
     int ok = open_bench(&b, &set, &error) == LLMCALL_OK;
-    if (ok && set.prompt) ok = run_test(&b, &set, -1, &error);
-    for (int i = 0; ok && set.decode && i < set.n_batches; i++) ok = run_test(&b, &set, set.batches[i], &error);
+    if (ok && set.start_only) ok = run_start(&b, &set, &error);
+    if (ok && !set.start_only && set.prompt) ok = run_test(&b, &set, -1, &error);
+    for (int i = 0; ok && !set.start_only && set.decode && i < set.n_batches; i++)
+        ok = run_test(&b, &set, set.batches[i], &error);
     if (!ok) console_fail(program, &error);
     llmcall_engine_close(&b.engine);
     return ok ? 0 : 1;
