@@ -14,7 +14,7 @@ enum { IDLE_SPINS = 800, BARRIER_SPINS = 4000, YIELDS = 8 };
 
 /* A run whose threads waited for each other more than half of the time had fewer cores than threads: the next ones take a
  * thread less, and after a pause a thread more again. The pause doubles each time that this fails at once. Runs too short to
- * tell (while a parked worker wakes) say nothing. The number of threads changes no bit of a result. */
+ * tell (while a parked worker wakes) take no thread away. The number of threads changes no bit of a result. */
 enum { SHORT_RUN_NS = 500000, FIRST_PAUSE_NS = 10000000, LONGEST_PAUSE_NS = 640000000 };
 
 /* The job word: active threads of the run in its low bits (0: workers end), a generation above. */
@@ -39,11 +39,11 @@ struct llmc_pool {
     llmc_pool_fn fn; /* written, as arg and active, before job moves on */
     void *arg;
     int32_t n_threads;
-    int32_t n_started; /* workers */
-    int32_t active;    /* threads of the run in progress */
-    int32_t wanted;    /* threads of the next one */
+    int32_t n_started;          /* workers */
+    int32_t active;             /* threads of the run in progress */
+    int32_t wanted;             /* threads of the next one */
     int64_t pause_ns, retry_ns; /* how long to do with a thread less, and until when */
-    atomic_llong waited_ns; /* in this run's barriers, by all threads, beyond spinning */
+    atomic_llong waited_ns;     /* in this run's barriers, by all threads, beyond spinning */
     int idle_spins, barrier_spins;
     pool_thread *threads;
 };
@@ -127,13 +127,13 @@ static void start_job(llmc_pool *pool, int32_t active) {
 
 static void choose_wanted(llmc_pool *pool, int64_t began_ns, int64_t ended_ns) {
     int64_t took_ns = ended_ns - began_ns;
-    if (took_ns < SHORT_RUN_NS) return;
-    if (pool->active > 1 && atomic_load(&pool->waited_ns) > took_ns / 2 * (pool->active - 1)) {
+    int tells = took_ns >= SHORT_RUN_NS;
+    if (tells && pool->active > 1 && atomic_load(&pool->waited_ns) > took_ns / 2 * (pool->active - 1)) {
         pool->wanted = pool->active - 1;
         pool->pause_ns = pool->pause_ns < LONGEST_PAUSE_NS ? 2 * pool->pause_ns : LONGEST_PAUSE_NS;
         pool->retry_ns = ended_ns + pool->pause_ns;
     } else if (pool->active == pool->n_threads) {
-        pool->pause_ns = FIRST_PAUSE_NS / 2;
+        if (tells) pool->pause_ns = FIRST_PAUSE_NS / 2;
     } else if (ended_ns >= pool->retry_ns) {
         pool->wanted = pool->active + 1;
     }
