@@ -23,7 +23,7 @@ static const char help[] =
     "      --start        instead of these tests: load, answer a short prompt with one token, end; for timing from outside\n"
     "      --context N    longest sequence (default: what the tests need)\n"
     "      --kv-bytes N   memory for the KV cache (default: what the tests need)\n"
-    "      --cpu TIER     c, avx2 or avx512 (default: the best there is)\n"
+    "      --cpu TIER     c, avx2, avxvnni, avx512, avx512bf16 or amx (default: the best there is)\n"
     "      --json         one JSON object a line, for programs\n"
     "  -h, --help         this text\n"
     "\n"

@@ -398,7 +398,7 @@ typedef struct llmcall_device_info_record {
     int32_t threads;      /* compute threads in use; with threads = 0: 1, the caller's */
     uint32_t reserved;
     char name[64];        /* "cpu" */
-    char tier[16];        /* "c", "avx2", "avx512" */
+    char tier[16];        /* "c", "avx2", "avxvnni", "avx512", "avx512bf16", "amx" */
 } llmcall_device_info_record;
 LLMCALL_API llmcall_status llmcall_device_info(llmcall_engine *engine, llmcall_device_info_record *info, llmcall_error *error);
 

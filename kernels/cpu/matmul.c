@@ -194,7 +194,8 @@ static void store_row(const float *sums, uint32_t n, float *dst, const float *bi
 }
 
 static void matmul_c(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
-                     float *dst, size_t dst_stride, const float *bias, int accumulate) {
+                     float *dst, size_t dst_stride, const float *bias, int accumulate, void *scratch) {
+    (void)scratch;
     tile_job job = {packed, llmc_tile_layout_of(packed->type), NULL, NULL, 0, 0};
     if (!job.layout) return;
     llmc_act_form form = llmc_act_form_of(packed->type);
@@ -216,14 +217,23 @@ static void matmul_c(const llmc_packed *packed, const void *act, uint32_t n_rows
     }
 }
 
+size_t llmc_matmul_scratch_bytes(llmc_cpu_tier tier, uint32_t cols) {
+    (void)tier;
+    (void)cols;
+    return 64;
+}
+
 void llmc_matmul_kernels_init(llmc_matmul_kernels *kernels, llmc_cpu_tier tier) {
     kernels->quantize = quantize_c;
     kernels->matmul = matmul_c;
 #ifdef LLMC_X86
     if (tier < LLMC_TIER_AVX2) return;
     llmc_matmul_kernels_avx2(kernels);
+    if (tier == LLMC_TIER_AVXVNNI) llmc_matmul_kernels_avxvnni(kernels);
     if (tier < LLMC_TIER_AVX512) return;
     llmc_matmul_kernels_avx512(kernels);
+    if (tier >= LLMC_TIER_AVX512BF16) llmc_matmul_kernels_avx512bf16(kernels);
+    if (tier >= LLMC_TIER_AMX) llmc_matmul_kernels_amx(kernels);
 #else
     (void)tier;
 #endif

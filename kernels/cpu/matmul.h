@@ -38,14 +38,18 @@ typedef enum llmc_act_form { LLMC_ACT_F32 = 0, LLMC_ACT_Q8_32 = 1, LLMC_ACT_Q8_2
 llmc_act_form llmc_act_form_of(int32_t weight_type);
 size_t llmc_act_row_bytes(llmc_act_form form, uint32_t cols); /* a multiple of 64 */
 
+/* Grows with cols. */
+size_t llmc_matmul_scratch_bytes(llmc_cpu_tier tier, uint32_t cols);
+
 typedef struct llmc_matmul_kernels {
     /* One row of cols floats into its form at act (64-byte aligned). Equal on every tier. */
     void (*quantize)(llmc_act_form form, const float *x, uint32_t cols, void *act);
     /* dst[r * dst_stride + o] = or += sum over columns, for rows r < n_rows and outputs o of tiles [tile_begin, tile_end).
      * act rows are llmc_act_row_bytes apart. bias (packed->rows floats) or NULL: sum + bias, then stored or added. dst for
-     * outputs beyond packed->rows is not touched. */
+     * outputs beyond packed->rows is not touched. scratch: llmc_matmul_scratch_bytes of packed->cols, 64-byte aligned, of
+     * this call alone. */
     void (*matmul)(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
-                   float *dst, size_t dst_stride, const float *bias, int accumulate);
+                   float *dst, size_t dst_stride, const float *bias, int accumulate, void *scratch);
 } llmc_matmul_kernels;
 
 /* Fills with the portable functions, then overrides those that the tier has better. */

@@ -83,7 +83,10 @@ void llmc_tile_fields(const llmc_tile_layout *layout, const uint8_t *quants, uin
 
 #ifdef LLMC_X86
 void llmc_matmul_kernels_avx2(llmc_matmul_kernels *kernels);
+void llmc_matmul_kernels_avxvnni(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels);
+void llmc_matmul_kernels_avx512bf16(llmc_matmul_kernels *kernels);
+void llmc_matmul_kernels_amx(llmc_matmul_kernels *kernels);
 #endif
 
 #endif

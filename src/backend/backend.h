@@ -178,7 +178,7 @@ struct llmc_backend {
 };
 
 /* The CPU. threads >= 1 counts the thread that calls run. tier: NULL (the best there is, or what LLMCALL_CPU names), "c",
- * "avx2", "avx512"; a tier that the machine lacks is LLMCALL_E_UNSUPPORTED. */
+ * "avx2", "avxvnni", "avx512", "avx512bf16", "amx"; a tier that the machine lacks is LLMCALL_E_UNSUPPORTED. */
 llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t threads, const char *tier, llmc_backend **backend,
                                        llmcall_error *error);
 

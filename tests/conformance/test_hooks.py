@@ -244,4 +244,4 @@ def test_log_and_description(fixture_path):
         info, device = engine.model_info(), engine.device_info()
     assert (info.architecture, info.n_layers, info.vocab_size, info.context_length, info.quantization) == (
         "llama", 2, fixtures.description("llama-dense")["n_vocab"], 256, "F32")
-    assert device.name == "cpu" and device.threads == 1 and device.tier in ("c", "avx2", "avx512")
+    assert device.name == "cpu" and device.threads == 1 and device.tier in ("c", "avx2", "avxvnni", "avx512", "avx512bf16", "amx")

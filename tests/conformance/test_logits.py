@@ -9,7 +9,7 @@ from isolated import run_python
 from reference_llama import Reference, mean_kl
 
 NAMES = ["llama-dense", "qwen2-dense", "qwen3-dense"]
-TIERS = ["c", "avx2", "avx512"]
+TIERS = ["c", "avx2", "avxvnni", "avx512", "avx512bf16", "amx"]
 
 # 200 tokens and a little of plain English, written for this test.
 TEXT = """The lighthouse at the end of the harbour had been dark for eleven years when the council decided to sell it. Nobody in the

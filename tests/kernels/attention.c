@@ -127,9 +127,11 @@ static void check_alone(const llmc_attention_kernels *kernels, const scene *s, c
 }
 
 static void check_shape(uint32_t head_dim, uint32_t n_positions, int half, uint32_t n, uint32_t share) {
-    llmc_attention_kernels kernels[3];
-    int n_tiers = (int)llmc_cpu_best_tier() + 1;
-    for (int tier = 0; tier < n_tiers; tier++) llmc_attention_kernels_init(&kernels[tier], (llmc_cpu_tier)tier);
+    llmc_attention_kernels kernels[LLMC_TIERS];
+    int n_tiers = 0;
+    for (int tier = 0; tier < LLMC_TIERS; tier++) {
+        if (llmc_cpu_has_tier((llmc_cpu_tier)tier)) llmc_attention_kernels_init(&kernels[n_tiers++], (llmc_cpu_tier)tier);
+    }
     scene s;
     make_scene(&s, &kernels[0], head_dim, n_positions, half);
     size_t bytes = (size_t)n * head_dim * sizeof(float);
@@ -196,7 +198,8 @@ static void stores_are_equal(void **state) {
             llmc_attention_kernels kernels;
             llmc_attention_kernels_init(&kernels, LLMC_TIER_C);
             kernels.store(a.data, half, dim, dim % 16, k.data, v.data);
-            for (int tier = 1; tier <= (int)llmc_cpu_best_tier(); tier++) {
+            for (int tier = 1; tier < LLMC_TIERS; tier++) {
+                if (!llmc_cpu_has_tier((llmc_cpu_tier)tier)) continue;
                 memset(b.data, 0x55, bytes);
                 llmc_attention_kernels_init(&kernels, (llmc_cpu_tier)tier);
                 kernels.store(b.data, half, dim, dim % 16, k.data, v.data);

@@ -58,7 +58,8 @@ int main(int argc, char **argv) {
     uint32_t dim = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 64,
              heads = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 3;
     uint32_t context = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 2048;
-    for (int tier = (int)llmc_cpu_best_tier(); tier >= 0; tier--) {
+    for (int tier = LLMC_TIERS - 1; tier >= 0; tier--) {
+        if (!llmc_cpu_has_tier((llmc_cpu_tier)tier)) continue;
         time_tier((llmc_cpu_tier)tier, dim, heads, context, LLMC_ATTENTION_QUERIES / heads * heads);
         time_tier((llmc_cpu_tier)tier, dim, heads, context, heads);
     }

@@ -48,12 +48,12 @@ static void fill(llmc_packed *packed, const weight_type *type, uint32_t rows) {
 
 /* Best of a few, seconds a call. */
 static double seconds(const llmc_matmul_kernels *kernels, const llmc_packed *packed, const void *act, uint32_t n_rows,
-                      float *dst, double budget) {
+                      float *dst, void *scratch, double budget) {
     double best = 1e9, begin = now();
     uint32_t n_tiles = (packed->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS;
     do {
         double t = now();
-        kernels->matmul(packed, act, n_rows, 0, n_tiles, dst, packed->rows, NULL, 0);
+        kernels->matmul(packed, act, n_rows, 0, n_tiles, dst, packed->rows, NULL, 0, scratch);
         t = now() - t;
         best = t < best ? t : best;
     } while (now() - begin < budget);
@@ -66,6 +66,7 @@ static void bench(const weight_type *type, const llmc_matmul_kernels *kernels, l
     uint32_t stream_rows = (uint32_t)(STREAM_BYTES / tile_bytes) * LLMC_TILE_ROWS;
     uint8_t *act = aligned_alloc(64, act_bytes * 512);
     float *x = malloc(COLS * sizeof *x), *dst = malloc((size_t)(ROWS > stream_rows ? ROWS : stream_rows) * 512 * sizeof *dst);
+    void *scratch = aligned_alloc(64, (llmc_matmul_scratch_bytes(tier, COLS) + 63) / 64 * 64);
     uint64_t seed = 2;
     double quantize = now();
     llmc_packed packed;
@@ -74,10 +75,10 @@ static void bench(const weight_type *type, const llmc_matmul_kernels *kernels, l
     for (size_t i = 0; i < 512; i++) kernels->quantize(form, x, COLS, act + i * act_bytes);
     quantize = now() - quantize;
     fill(&packed, type, ROWS);
-    printf("%-5s %-7s", type->name, llmc_cpu_tier_name(tier));
+    printf("%-5s %-10s", type->name, llmc_cpu_tier_name(tier));
     for (int h = 0; h < N_HEIGHTS; h++) {
         if (tier == LLMC_TIER_C && heights[h] > 8) break;
-        double t = seconds(kernels, &packed, act, heights[h], dst, 0.15);
+        double t = seconds(kernels, &packed, act, heights[h], dst, scratch, 0.15);
         printf(" %6.1f", 2.0 * ROWS * COLS * heights[h] / t * 1e-9);
         fflush(stdout);
     }
@@ -86,28 +87,29 @@ static void bench(const weight_type *type, const llmc_matmul_kernels *kernels, l
         fill(&packed, type, stream_rows);
         printf("  |");
         for (int h = 0; h < 5; h++)
-            printf(" %5.1f", STREAM_BYTES / seconds(kernels, &packed, act, heights[h], dst, 0.3) * 1e-9);
+            printf(" %5.1f", STREAM_BYTES / seconds(kernels, &packed, act, heights[h], dst, scratch, 0.3) * 1e-9);
         printf("  | %.2f", 512.0 * COLS / quantize * 1e-9);
         free(packed.data);
     }
     printf("\n");
+    free(scratch);
     free(act);
     free(x);
     free(dst);
 }
 
 int main(int argc, char **argv) {
-    static const char *const tiers[] = {"c", "avx2", "avx512", NULL};
+    static const char *const tiers[] = {"c", "avx2", "avxvnni", "avx512", "avx512bf16", "amx", NULL};
     const char *type_names[N_WEIGHT_TYPES + 1] = {NULL};
     for (int i = 0; i < N_WEIGHT_TYPES; i++) type_names[i] = weight_types[i].name;
-    printf("Gop/s of one core, %d outputs x %d columns, rows:\n%-13s", ROWS, COLS, "");
+    printf("Gop/s of one core, %d outputs x %d columns, rows:\n%-16s", ROWS, COLS, "");
     for (int h = 0; h < N_HEIGHTS; h++) printf(" %6u", heights[h]);
     printf("  | 1, 2, 4, 6, 8 rows, weights from memory, GB/s  | quantize, G/s\n");
     for (int i = 0; i < N_WEIGHT_TYPES; i++) {
         if (!wanted(argc, argv, weight_types[i].name, tiers)) continue;
-        for (llmc_cpu_tier tier = LLMC_TIER_C; tier <= llmc_cpu_best_tier(); tier++) {
+        for (llmc_cpu_tier tier = LLMC_TIER_C; tier < LLMC_TIERS; tier++) {
             llmc_matmul_kernels kernels;
-            if (!wanted(argc, argv, llmc_cpu_tier_name(tier), type_names)) continue;
+            if (!llmc_cpu_has_tier(tier) || !wanted(argc, argv, llmc_cpu_tier_name(tier), type_names)) continue;
             llmc_matmul_kernels_init(&kernels, tier);
             bench(&weight_types[i], &kernels, tier);
         }

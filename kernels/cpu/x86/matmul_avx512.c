@@ -342,7 +342,8 @@ static void run_kernel(const product *p, uint32_t row, int height, uint32_t tile
 enum { GROUP_BYTES = 256 * 1024 };
 
 static void matmul_avx512(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
-                          float *dst, size_t dst_stride, const float *bias, int accumulate) {
+                          float *dst, size_t dst_stride, const float *bias, int accumulate, void *scratch) {
+    (void)scratch;
     if (packed->type < 0 || packed->type >= LLMC_PACK_TYPES || !kernel_table[packed->type][0][0]) return;
     size_t act_stride = llmc_act_bytes(llmc_act_form_inline(packed->type), packed->cols);
     product p = {packed, act, act_stride, n_rows, dst, dst_stride, bias, accumulate};

@@ -1,6 +1,7 @@
 /* The CPU backend: made for a tier and a number of threads, and the walk of a step's operations by all of them together. */
 #include "backend/cpu/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,7 @@ static void run_thread(void *arg, int32_t index, int32_t n_threads) {
     thread.row = (float *)(void *)memory;
     thread.act = memory + scratch->row_floats * sizeof(float);
     thread.attention = thread.act + scratch->private_act_bytes;
+    thread.tile = (uint8_t *)thread.attention + scratch->attention_bytes;
     for (uint32_t i = 0; i < s->n_ops;) {
         uint32_t last = i + run_ops(&thread, &s->ops[i], s->n_ops - i) - 1;
         i = last + 1;
@@ -152,17 +154,21 @@ static const llmc_backend_functions functions = {
 /* The tier asked for, by the caller or by LLMCALL_CPU; the best without either. */
 static llmcall_status choose_tier(const char *name, llmc_cpu_tier *tier, llmcall_error *error) {
     const char *source = "tier";
-    llmc_cpu_tier best = llmc_cpu_best_tier();
-    *tier = best;
+    *tier = llmc_cpu_best_tier();
     if (!name) {
         source = "LLMCALL_CPU";
         name = getenv(source);
         if (!name || !*name) return LLMCALL_OK;
     }
-    if (llmc_cpu_tier_find(name, tier) && *tier <= best) return LLMCALL_OK;
-    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, source,
-                     "There is no CPU tier \"%.64s\" on this machine; it has c%s%s.", name,
-                     best >= LLMC_TIER_AVX2 ? ", avx2" : "", best >= LLMC_TIER_AVX512 ? ", avx512" : "");
+    if (llmc_cpu_tier_find(name, tier) && llmc_cpu_has_tier(*tier)) return LLMCALL_OK;
+    char have[64] = ""; /* holds all names */
+    size_t used = 0;
+    for (int i = 0; i < LLMC_TIERS; i++) {
+        if (!llmc_cpu_has_tier((llmc_cpu_tier)i)) continue;
+        used += (size_t)snprintf(have + used, sizeof have - used, "%s%s", i ? ", " : "", llmc_cpu_tier_name((llmc_cpu_tier)i));
+    }
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, source, "There is no CPU tier \"%.64s\" on this machine; it has %s.",
+                     name, have);
 }
 
 llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t n_threads, const char *tier, llmc_backend **out,

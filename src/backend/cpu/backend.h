@@ -32,7 +32,8 @@ typedef struct llmc_cpu_scratch {
     size_t row_floats;        /* a thread's row, transformed but not yet in its form */
     size_t private_act_bytes; /* a thread's own copy of a small matmul's rows */
     size_t attention_bytes;
-    size_t private_bytes; /* the three above */
+    size_t tile_bytes;    /* for the matmul kernels */
+    size_t private_bytes; /* the four above */
     uint8_t *shared_act;  /* the block */
     float *partial;
     uint8_t *private_base;
@@ -58,6 +59,7 @@ typedef struct llmc_cpu_thread {
     float *row;
     uint8_t *act;
     void *attention;
+    void *tile;
 } llmc_cpu_thread;
 
 /* A small matmul: every thread prepares all of its rows for itself, which is cheaper than a barrier. */

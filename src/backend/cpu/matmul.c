@@ -101,7 +101,7 @@ static void multiply_unit(const llmc_cpu_thread *thread, const pass *p, uint32_t
     for (uint32_t row = 0; row < p->n; row += block) {
         thread->backend->matmul.matmul(packed, p->act[form] + row * p->row_bytes[form], llmc_cpu_min(block, p->n - row), begin,
                                        end, p->op->part[part].dst + (size_t)(p->first + row) * packed->rows, packed->rows,
-                                       p->op->part[part].bias, p->op->accumulate);
+                                       p->op->part[part].bias, p->op->accumulate, thread->tile);
     }
 }
 

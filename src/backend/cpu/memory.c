@@ -196,7 +196,8 @@ static size_t all_forms_bytes(uint32_t width) {
 }
 
 /* The shared rows are sized for a quantized form; a matmul that needs more, for F32 weights, goes in passes. */
-static llmc_cpu_scratch plan_scratch(uint32_t max_tokens, uint32_t max_width, uint32_t head_dim, uint32_t n_heads) {
+static llmc_cpu_scratch plan_scratch(llmc_cpu_tier tier, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
+                                     uint32_t n_heads) {
     llmc_cpu_scratch plan = {.max_tokens = max_tokens, .max_width = max_width, .head_dim = head_dim, .n_heads = n_heads};
     uint32_t whole = (max_width + 255) / 256 * 256;
     size_t all = all_forms_bytes(max_width), small = LLMC_CPU_SMALL_ROWS * all_forms_bytes(LLMC_CPU_SMALL_ELEMENTS / 2);
@@ -206,7 +207,8 @@ static llmc_cpu_scratch plan_scratch(uint32_t max_tokens, uint32_t max_width, ui
     plan.row_floats = round64(sizeof(float) * (max_width > head_dim ? max_width : head_dim)) / sizeof(float);
     plan.private_act_bytes = small > all ? small : all;
     plan.attention_bytes = round64(llmc_attention_scratch_bytes(head_dim));
-    plan.private_bytes = plan.row_floats * sizeof(float) + plan.private_act_bytes + plan.attention_bytes;
+    plan.tile_bytes = round64(llmc_matmul_scratch_bytes(tier, whole));
+    plan.private_bytes = plan.row_floats * sizeof(float) + plan.private_act_bytes + plan.attention_bytes + plan.tile_bytes;
     return plan;
 }
 
@@ -222,8 +224,9 @@ static int in_limits(uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
 size_t llmc_cpu_scratch_bytes(const llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
                               uint32_t n_heads) {
     if (!in_limits(max_tokens, max_width, head_dim, n_heads)) return 0;
-    llmc_cpu_scratch plan = plan_scratch(max_tokens, max_width, head_dim, n_heads);
-    return plan_bytes((const llmc_cpu_backend *)backend, &plan);
+    const llmc_cpu_backend *cpu = (const llmc_cpu_backend *)backend;
+    llmc_cpu_scratch plan = plan_scratch(cpu->tier, max_tokens, max_width, head_dim, n_heads);
+    return plan_bytes(cpu, &plan);
 }
 
 /* Keeps the largest of what was asked for, so that several models share a backend. */
@@ -236,9 +239,10 @@ llmcall_status llmc_cpu_reserve(llmc_backend *base, uint32_t max_tokens, uint32_
                          "A step of %u tokens, width %u, %u heads of %u is beyond what the CPU backend takes.", max_tokens,
                          max_width, n_heads, head_dim);
     }
-    llmc_cpu_scratch plan = plan_scratch(
-        max_tokens > old->max_tokens ? max_tokens : old->max_tokens, max_width > old->max_width ? max_width : old->max_width,
-        head_dim > old->head_dim ? head_dim : old->head_dim, n_heads > old->n_heads ? n_heads : old->n_heads);
+    llmc_cpu_scratch plan =
+        plan_scratch(backend->tier, max_tokens > old->max_tokens ? max_tokens : old->max_tokens,
+                     max_width > old->max_width ? max_width : old->max_width,
+                     head_dim > old->head_dim ? head_dim : old->head_dim, n_heads > old->n_heads ? n_heads : old->n_heads);
     plan.shared_act = alloc_large(base->env, plan_bytes(backend, &plan));
     if (!plan.shared_act) return llmc_fail_memory(error, "a step's scratch");
     plan.partial = (float *)(void *)(plan.shared_act + plan.shared_act_bytes);
