@@ -23,7 +23,11 @@ static const char help[] =
     "      --start        instead of these tests: load, answer a short prompt with one token, end; for timing from outside\n"
     "      --context N    longest sequence (default: what the tests need)\n"
     "      --kv-bytes N   memory for the KV cache (default: what the tests need)\n"
+    "      --speculate N  tests of one sequence: drafts of up to N tokens, 0 to 15 (default 0); the answers to these random\n"
+    "                     prompts repeat themselves, so that this shows the most that drafts can give\n"
+    "      --kv TYPE      what the KV cache holds: f16, q8_0 or f32 (default: f16; f32 for a file of F32 matrices)\n"
     "      --cpu TIER     c, avx2, avxvnni, avx512, avx512bf16 or amx (default: the best there is)\n"
+    "      --inexact      large F32 products through OpenBLAS, where that is faster\n"
     "      --json         one JSON object a line, for programs\n"
     "  -h, --help         this text\n"
     "\n"
@@ -35,15 +39,17 @@ enum { MAX_BATCHES = 16, MAX_SEQUENCES = 256, BATCH_PROMPT = 128 };
 
 typedef struct settings {
     const char *model, *tier;
-    int64_t threads, prompt, decode, repetitions, context, kv_bytes;
+    int64_t threads, prompt, decode, repetitions, context, kv_bytes, speculate;
     int64_t batches[MAX_BATCHES];
-    int n_batches, json, no_warmup, start_only;
+    int32_t kv_type;
+    int n_batches, json, no_warmup, start_only, inexact;
 } settings;
 
 typedef struct bench {
     llmcall_engine *engine;
     uint32_t vocab_size;
     uint64_t random;
+    uint32_t speculate; /* of the calls started next */
 } bench;
 
 static int32_t random_token(bench *b) {
@@ -68,6 +74,7 @@ static llmcall_call *start(bench *b, size_t n_prompt, int64_t n_decode, llmcall_
     request.max_tokens = n_decode;
     request.temperature = 0;
     request.ignore_eos = 1;
+    request.speculate = b->speculate;
     llmcall_call *call = NULL;
     (void)llmcall_start(b->engine, &request, &call, error);
     free(tokens);
@@ -97,7 +104,9 @@ static double measure_prefill(bench *b, const settings *set, llmcall_error *erro
 static double measure_one(bench *b, const settings *set, llmcall_error *error) {
     double tps = -1;
     LLMCALL_INIT(llmcall_usage_record, usage);
+    b->speculate = (uint32_t)set->speculate;
     llmcall_call *call = start(b, 1, set->decode + 1, error);
+    b->speculate = 0;
     if (call && finish(call, error) && !llmcall_usage(call, &usage, error))
         tps = (double)(usage.completion_tokens - 1) * 1e9 / (double)(usage.total_ns - usage.first_token_ns);
     llmcall_close(&call);
@@ -234,8 +243,14 @@ static int parse_option(settings *set, int option, const char *value) {
         return set->no_warmup = 1;
     case 's':
         return set->start_only = 1;
+    case 'i':
+        return set->inexact = 1;
     case 'x':
         return console_integer(program, "--context", value, 1, INT32_MAX, &set->context);
+    case 'd':
+        return console_integer(program, "--speculate", value, 0, 15, &set->speculate);
+    case 'v':
+        return console_kv_type(program, value, &set->kv_type);
     case 'k':
         return console_integer(program, "--kv-bytes", value, 1, INT64_MAX, &set->kv_bytes);
     default:
@@ -247,7 +262,8 @@ static int parse_option(settings *set, int option, const char *value) {
 static int parse_options(int argc, char **argv, settings *set) {
     static const struct option options[] = {{"model", 1, NULL, 'm'},   {"threads", 1, NULL, 't'},   {"cpu", 1, NULL, 'c'},
                                             {"json", 0, NULL, 'j'},    {"no-warmup", 0, NULL, 'w'}, {"start", 0, NULL, 's'},
-                                            {"context", 1, NULL, 'x'}, {"kv-bytes", 1, NULL, 'k'},  {"help", 0, NULL, 'h'},
+                                            {"context", 1, NULL, 'x'}, {"kv-bytes", 1, NULL, 'k'},  {"kv", 1, NULL, 'v'},
+                                            {"inexact", 0, NULL, 'i'}, {"speculate", 1, NULL, 'd'}, {"help", 0, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "m:t:p:n:b:r:h", options, NULL)) != -1) {
@@ -293,12 +309,14 @@ static llmcall_status open_bench(bench *b, const settings *set, llmcall_error *e
     llmcall_engine_options_defaults(&options);
     if (set->threads) options.threads = (int32_t)set->threads;
     options.disable_prefix_cache = 1;
+    options.inexact = (uint32_t)set->inexact;
     options.max_sequences = 1;
     for (int i = 0; i < set->n_batches; i++)
         if (set->batches[i] > options.max_sequences) options.max_sequences = (uint32_t)set->batches[i];
     llmcall_model_options model;
     llmcall_model_options_defaults(&model);
     model.path = set->model;
+    model.kv_type = set->kv_type;
     model.progress = console_progress;
     llmcall_status status = size_cache(&options, &model, set, error);
     if (!status) status = llmcall_engine_open(&options, &b->engine, error);

@@ -24,8 +24,12 @@ static const char help[] =
     "      --top-k K         only the K likeliest (default: all)\n"
     "      --min-p P         at least P times the likeliest (default 0)\n"
     "      --seed N          makes the answer repeatable\n"
+    "      --speculate N     drafts of up to N tokens by look-up in the conversation, 0 to 15 (default 0): the same answer, "
+    "faster\n"
+    "                        where it repeats what was said\n"
     "  -t, --threads N       compute threads (default: one a core)\n"
     "      --context N       longest conversation in tokens (default: the model's)\n"
+    "      --kv TYPE         what the KV cache holds: f16, q8_0 (half the memory) or f32 (default: f16)\n"
     "      --prices I,C,O    $ a million input, cached and output tokens (default 0.15,0.015,0.60)\n"
     "      --timeline        where the time and the cost went, stage by stage\n"
     "      --json            one JSON object an answer, for programs\n"
@@ -36,8 +40,9 @@ static const char help[] =
 
 typedef struct settings {
     const char *model, *prompt, *system;
-    int64_t max_tokens, top_k, threads, context, seed;
+    int64_t max_tokens, top_k, threads, context, seed, speculate;
     double temperature, top_p, min_p;
+    int32_t kv_type;
     double prices[3];
     int has_seed, timeline, json;
 } settings;
@@ -143,6 +148,7 @@ static llmcall_status ask(llmcall_engine *engine, const settings *set, conversat
     request.top_k = (int32_t)set->top_k;
     request.has_seed = set->has_seed;
     request.seed = (uint64_t)set->seed;
+    request.speculate = (uint32_t)set->speculate;
     llmcall_call *call = NULL;
     llmcall_status status = llmcall_start(engine, &request, &call, error);
     if (status) return status;
@@ -228,7 +234,9 @@ enum {
     OPT_TOP_K,
     OPT_MIN_P,
     OPT_SEED,
+    OPT_SPECULATE,
     OPT_CONTEXT,
+    OPT_KV,
     OPT_PRICES,
     OPT_TIMELINE,
     OPT_JSON,
@@ -244,8 +252,10 @@ static const struct option options[] = {{"model", 1, NULL, 'm'},
                                         {"top-k", 1, NULL, OPT_TOP_K},
                                         {"min-p", 1, NULL, OPT_MIN_P},
                                         {"seed", 1, NULL, OPT_SEED},
+                                        {"speculate", 1, NULL, OPT_SPECULATE},
                                         {"threads", 1, NULL, 't'},
                                         {"context", 1, NULL, OPT_CONTEXT},
+                                        {"kv", 1, NULL, OPT_KV},
                                         {"prices", 1, NULL, OPT_PRICES},
                                         {"timeline", 0, NULL, OPT_TIMELINE},
                                         {"json", 0, NULL, OPT_JSON},
@@ -284,8 +294,12 @@ static int parse_option(settings *set, int option, const char *value) {
         return console_number(program, "--min-p", value, 0, 1, &set->min_p);
     case OPT_SEED:
         return set->has_seed = 1, console_integer(program, "--seed", value, 0, INT64_MAX, &set->seed);
+    case OPT_SPECULATE:
+        return console_integer(program, "--speculate", value, 0, 15, &set->speculate);
     case OPT_CONTEXT:
         return console_integer(program, "--context", value, 1, INT32_MAX, &set->context);
+    case OPT_KV:
+        return console_kv_type(program, value, &set->kv_type);
     case OPT_PRICES:
         return parse_prices(value, set->prices);
     case OPT_TIMELINE:
@@ -318,6 +332,7 @@ static llmcall_status open_engine(const settings *set, llmcall_engine **engine, 
     llmcall_model_options_defaults(&model);
     model.path = set->model;
     model.context_length = (uint32_t)set->context;
+    model.kv_type = set->kv_type;
     model.price_prompt = (int64_t)(set->prices[0] * 1e9 + 0.5);
     model.price_cached = (int64_t)(set->prices[1] * 1e9 + 0.5);
     model.price_completion = (int64_t)(set->prices[2] * 1e9 + 0.5);

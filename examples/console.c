@@ -83,9 +83,10 @@ json_t *console_timeline_json(llmcall_call *call) {
 }
 
 json_t *console_usage_json(const llmcall_usage_record *usage) {
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "call_id", usage->call_id, "model", usage->model,
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "call_id", usage->call_id, "model", usage->model,
                      "prompt_tokens", (json_int_t)usage->prompt_tokens, "cached_tokens", (json_int_t)usage->cached_tokens,
-                     "completion_tokens", (json_int_t)usage->completion_tokens, "cost_nano", (json_int_t)usage->cost_nano,
+                     "completion_tokens", (json_int_t)usage->completion_tokens, "draft_tokens", (json_int_t)usage->draft_tokens,
+                     "accepted_tokens", (json_int_t)usage->accepted_tokens, "cost_nano", (json_int_t)usage->cost_nano,
                      "first_token_ms", (double)usage->first_token_ns / 1e6, "total_ms", (double)usage->total_ns / 1e6);
 }
 
@@ -112,4 +113,16 @@ int console_integer(const char *program, const char *option, const char *text, i
     }
     *value = number;
     return 1;
+}
+
+int console_kv_type(const char *program, const char *text, int32_t *type) {
+    static const struct {
+        const char *name;
+        int32_t type;
+    } types[] = {{"f16", LLMCALL_KV_F16}, {"q8_0", LLMCALL_KV_Q8_0}, {"f32", LLMCALL_KV_F32}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (strcmp(text, types[i].name) == 0) return *type = types[i].type, 1;
+    }
+    fprintf(stderr, "%s: --kv is \"%s\"; it must be f16, q8_0 or f32.\n", program, text);
+    return 0;
 }

@@ -28,6 +28,7 @@ json_t *console_usage_json(const llmcall_usage_record *usage);
 
 /* Numbers from the command line: 1, or 0 with a message on stderr. */
 int console_number(const char *program, const char *option, const char *text, double min, double max, double *value);
+int console_kv_type(const char *program, const char *text, int32_t *type); /* "f16", "q8_0", "f32" */
 int console_integer(const char *program, const char *option, const char *text, int64_t min, int64_t max, int64_t *value);
 
 #endif

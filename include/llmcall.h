@@ -254,6 +254,8 @@ typedef struct llmcall_usage_record {
     int64_t total_ns;
     int32_t finish_reason;       /* of choice 0 */
     int32_t attempt;             /* 1 the first time the hook is offered this record */
+    uint64_t draft_tokens;       /* guessed by look-up in the prompt (speculate of llmcall_request), over all choices; free */
+    uint64_t accepted_tokens;    /* of them, those that were sampled: completion_tokens that took no step of their own */
 } llmcall_usage_record;
 
 /* Every hook may be NULL: the built-in default serves instead. A hook must not call back into the same engine, except for
@@ -314,6 +316,14 @@ typedef struct llmcall_engine_options {
     llmcall_clock_fn clock;        /* NULL: CLOCK_MONOTONIC */
     void *clock_user;
     const llmcall_hooks *hooks;    /* copied; NULL: defaults */
+    uint32_t inexact;           /* 1: large products (prompts of hundreds of tokens) of F32 weights go through OpenBLAS, where that
+                                   is faster than the library's own kernels: on machines without AVX-512, else this changes
+                                   nothing. Given up is that F32 models always give the same bits: their results then also depend,
+                                   in the last ones, on what else is computed in the step and on the threads. Other weights keep
+                                   theirs. libopenblas.so.0 is loaded when the engine opens and set to one thread for the whole
+                                   process, for as long as it lasts; without it, or where it is a build without threads or with
+                                   OpenMP's, LLMCALL_E_UNSUPPORTED. 0: not even loaded */
+    uint32_t reserved_2;
 } llmcall_engine_options;
 
 LLMCALL_API void llmcall_engine_options_defaults(llmcall_engine_options *options);
@@ -328,6 +338,15 @@ LLMCALL_API llmcall_status llmcall_engine_open(const llmcall_engine_options *opt
 LLMCALL_API void llmcall_engine_close(llmcall_engine **engine);
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------ */
+
+/* What the KV cache holds a number in. */
+enum {
+    LLMCALL_KV_AUTO = 0, /* F16; F32 for a file whose matrices are all F32 */
+    LLMCALL_KV_F16 = 1,  /* 2 bytes */
+    LLMCALL_KV_Q8_0 = 2, /* 34 bytes for 32 numbers of a head, which share a scale: 0.53 of F16's memory, and as much less to
+                            read where a long context is decoded, for a little accuracy. head_dim must be a multiple of 32 */
+    LLMCALL_KV_F32 = 3   /* 4 bytes */
+};
 
 typedef struct llmcall_model_options {
     uint32_t struct_size;
@@ -346,6 +365,8 @@ typedef struct llmcall_model_options {
     int64_t price_completion;   /* ... for a million completion tokens */
     llmcall_progress_fn progress;
     void *progress_user;
+    int32_t kv_type;            /* LLMCALL_KV_*; LLMCALL_E_UNSUPPORTED where the model's heads do not fit it */
+    uint32_t reserved2;
 } llmcall_model_options;
 
 LLMCALL_API void llmcall_model_options_defaults(llmcall_model_options *options);
@@ -543,6 +564,12 @@ typedef struct llmcall_request {
     llmcall_event_fn on_event;   /* set: events are pushed on the delivery thread (threads = 0: inside llmcall_engine_step) and
                                     llmcall_next returns only LLMCALL_E_END */
     void *on_event_user;
+    uint32_t speculate;          /* longest draft, 0 (none) to 15: tokens that followed the answer's last ones where those stood
+                                    before, in prompt or answer, are computed together with the last and kept as far as they are
+                                    what is sampled. The answer is the same bits; where it repeats its prompt (summaries,
+                                    corrections, edits) it comes several times as fast. Drafts of all calls together make no
+                                    step longer than 16 tokens: a busy engine computes none. 7 is a good value */
+    uint32_t reserved;
 } llmcall_request;
 
 LLMCALL_API void llmcall_request_defaults(llmcall_request *request);
@@ -603,6 +630,8 @@ typedef struct llmcall_metrics_snapshot {
     uint64_t usage_pending;      /* records that the usage hook has not accepted yet */
     uint64_t preemptions;        /* sequences that gave up their pages and are computed again later */
     int64_t busy_ns;             /* time in steps */
+    uint64_t draft_tokens;       /* as in the usage records */
+    uint64_t accepted_tokens;
 } llmcall_metrics_snapshot;
 LLMCALL_API llmcall_status llmcall_metrics(llmcall_engine *engine, llmcall_metrics_snapshot *metrics, llmcall_error *error);
 

@@ -36,8 +36,21 @@ static void softmax_row(float *s, uint32_t n_valid, uint32_t n_vectors, float sc
     *l = llmc_sum16(lanes);
 }
 
-static void exp_row(float *x, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) x[i] = llmc_expf(x[i]);
+static void softmax_rows(float *s, uint32_t n, const uint32_t *n_valid, uint32_t n_vectors, float scale, float *m, float *l) {
+    for (uint32_t i = 0; i < n; i++) softmax_row(s + (size_t)i * LLMC_KV_GROUP, n_valid[i], n_vectors, scale, &m[i], &l[i]);
+}
+
+static void fold_factors(float *maximum, const float *m, uint32_t n, float *old, float *added) {
+    for (uint32_t i = 0; i < n; i++) {
+        float larger = maximum[i] > m[i] ? maximum[i] : m[i];
+        old[i] = llmc_expf(maximum[i] - larger);
+        added[i] = llmc_expf(m[i] - larger);
+        maximum[i] = larger;
+    }
+}
+
+static void fold_output(float *output, float a, const float *o, float b, uint32_t dim) {
+    for (uint32_t d = 0; d < dim; d++) output[d] = fmaf(output[d], a, o[d] * b);
 }
 
 static void widen(float *to, const void *from, uint32_t n, int half) {
@@ -46,6 +59,20 @@ static void widen(float *to, const void *from, uint32_t n, int half) {
 
 static void narrow(uint16_t *to, const float *from, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) to[i] = llmc_f32_to_f16(from[i]);
+}
+
+static void dequantize_values(float *to, uint32_t to_stride, const int8_t *from, uint32_t from_stride, uint32_t n,
+                              const uint16_t *scales) {
+    for (uint32_t i = 0; i < n; i++) {
+        float scale = llmc_f16_to_f32(scales[i]);
+        for (int d = 0; d < LLMC_KV_Q8_DIMS; d++) to[i * to_stride + d] = scale * (float)from[i * from_stride + d];
+    }
+}
+
+static void dequantize_keys(float *to, const int8_t *from, const uint16_t *scales) {
+    for (int i = 0; i < LLMC_KV_Q8_DIMS * LLMC_KV_PAGE; i++) {
+        to[i / LLMC_KV_PAGE * LLMC_KV_GROUP + i % LLMC_KV_PAGE] = llmc_f16_to_f32(scales[i % LLMC_KV_PAGE]) * (float)from[i];
+    }
 }
 
 #include "kernels/cpu/attention_body.h"

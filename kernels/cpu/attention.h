@@ -1,9 +1,12 @@
 /* Attention over paged keys and values, and the layout of a page. Exact definition: kernels/README.md.
  *
  * A page holds 16 positions. Its block for one layer and KV head is K as (head_dim, 16), so that the lanes of a vector are keys
- * and q . k needs no sum across lanes, then V as (16, head_dim); f16 or f32. A query walks its positions in groups of 64 (4
+ * and q . k needs no sum across lanes, then V as (16, head_dim); f16, f32 or q8_0. A query walks its positions in groups of 64 (4
  * pages) that begin at absolute positions 0, 64, 128, ...; each group has its own maximum m, sum l and output o, and the groups
- * are folded in rising order into a running (M, L, O). A group's result depends on the query and the group alone. */
+ * are folded in rising order into a running (M, L, O). A group's result depends on the query and the group alone.
+ *
+ * q8_0: K and V as bytes in the same order, then the f16 scales of K as (head_dim / 32, 16), then those of V likewise; head_dim
+ * is a multiple of 32. */
 #ifndef LLMC_ATTENTION_H
 #define LLMC_ATTENTION_H
 
@@ -11,18 +14,21 @@
 #include <stdint.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/kv_type.h"
 
-enum { LLMC_KV_PAGE = 16, LLMC_KV_GROUP = 64, LLMC_ATTENTION_QUERIES = 48 };
+enum { LLMC_KV_PAGE = 16, LLMC_KV_GROUP = 64, LLMC_ATTENTION_QUERIES = 96 };
 
-/* Bytes of one layer and KV head in a page: K, then V. */
-static inline size_t llmc_kv_block_bytes(uint32_t head_dim, int half) {
-    return (size_t)2 * LLMC_KV_PAGE * head_dim * (half ? 2 : 4);
+/* Bytes of one layer and KV head in a page: K, then V, then the scales of q8_0. */
+static inline size_t llmc_kv_block_bytes(uint32_t head_dim, int type) {
+    size_t elements = (size_t)2 * LLMC_KV_PAGE * head_dim;
+    if (type == LLMC_KV_Q8_0) return elements + elements / LLMC_KV_Q8_DIMS * 2;
+    return elements * (type == LLMC_KV_F16 ? 2 : 4);
 }
 
 /* Up to LLMC_ATTENTION_QUERIES rows that read the same KV head of the same sequence. */
 typedef struct llmc_attention_job {
     uint32_t head_dim;
-    int half; /* 1: K and V are f16; 0: f32 */
+    int type; /* LLMC_KV_* */
     float scale;
     uint32_t n_queries;
     const float *q[LLMC_ATTENTION_QUERIES];    /* (head_dim) each */
@@ -43,7 +49,7 @@ typedef struct llmc_attention_kernels {
      * bits as attend. The rows are used up. */
     void (*fold)(float *partial, size_t stride, uint32_t n_groups, uint32_t head_dim, float *out);
     /* K and V (head_dim) of one position into slot (0 .. 15) of a block. */
-    void (*store)(uint8_t *block, int half, uint32_t head_dim, uint32_t slot, const float *k, const float *v);
+    void (*store)(uint8_t *block, int type, uint32_t head_dim, uint32_t slot, const float *k, const float *v);
 } llmc_attention_kernels;
 
 size_t llmc_attention_scratch_bytes(uint32_t head_dim);

@@ -1,12 +1,18 @@
 /* The walk of attention over groups, tiles of queries and pages: one text for every tier. A tier defines, before including it,
- *   TILE           queries a tile, at most 16
- *   product        c (m, 16 n) = or += a (m, k) . b (k, 16 n): every element is one chain of fma over k, from 0 or from c.
- *                  Column block v of b begins at b[v] and its rows are b_stride elements apart, f16 if half.
- *   softmax_row    s (64) -> p in place: scale, maximum, exp, sum over the first n_valid of 16 n_vectors scores
- *   exp_row        exp of n <= 16 floats
- *   widen          n floats from f16
- *   narrow         n f16 from floats
+ *   TILE              queries a tile, at most 16
+ *   product           c (m, 16 n) = or += a (m, k) . b (k, 16 n): every element is one chain of fma over k, from 0 or from c.
+ *                     Column block v of b begins at b[v] and its rows are b_stride elements apart, f16 if half.
+ *   softmax_rows      s (n, 64) -> p in place: scale, maximum m, exp, sum l over the first n_valid[i] of 16 n_vectors scores;
+ *                     n_valid never falls
+ *   fold_factors      of n <= TILE queries: M' = max(M, m) in M's place, exp(M - M'), exp(m - M'); m and both results have 16
+ *                     places
+ *   fold_output       O (dim) = fma(O, a, o * b); dim is a multiple of 16
+ *   widen             n floats from f16 or f32
+ *   narrow            n f16 from floats
+ *   dequantize_keys   q8_0 (32, 16) with the scales of 16 positions -> (32, 64) floats, the first 16 columns
+ *   dequantize_values q8_0 (n <= 16, 32) with the scale of each row -> floats; rows are from_stride and to_stride elements apart
  * and afterwards fills its table from attend, groups, fold, store. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/cpu/attention.h"
@@ -26,13 +32,21 @@ typedef struct walk {
     float *sum;     /* (n_queries), running */
 } walk;
 
+/* How the tiles of a group read it. */
+typedef enum reading {
+    IN_PLACE, /* from the pages */
+    IN_TURN,  /* one tile: keys as floats in walk.k, and then values in their place */
+    WIDENED,  /* several tiles: keys as floats in walk.k, values in walk.v */
+} reading;
+
 /* One group of one tile of queries. */
 typedef struct tile_place {
     uint32_t group;
     uint32_t first; /* query */
     uint32_t n;     /* queries */
-    int widened;    /* the group is in walk.k and walk.v */
-    float *o;       /* (n, o_stride) */
+    reading how;
+    float *v; /* values as floats, where they are */
+    float *o; /* (n, o_stride) */
     size_t o_stride;
     float m[16];
     float l[16];
@@ -71,104 +85,133 @@ static inline uint32_t visible(const walk *w, uint32_t query, uint32_t group) {
     return least(LLMC_KV_GROUP, w->job->position[query] + 1 - group * LLMC_KV_GROUP);
 }
 
-/* Brings a group's n_positions into floats: worth it when several tiles read them, and where head_dim is not whole vectors. */
-static void widen_group(const walk *w, uint32_t group, uint32_t n_positions) {
+/* The scales of a q8_0 block: K's, then V's. */
+static inline const uint16_t *key_scales(const uint8_t *block, uint32_t head_dim) {
+    return (const uint16_t *)(const void *)(block + (size_t)2 * LLMC_KV_PAGE * head_dim);
+}
+
+static inline const uint16_t *value_scales(const uint8_t *block, uint32_t head_dim) {
+    return key_scales(block, head_dim) + head_dim / LLMC_KV_Q8_DIMS * LLMC_KV_PAGE;
+}
+
+static inline void widen_page_keys(float *to, const uint8_t *block, uint32_t dim, int type) {
+    if (type == LLMC_KV_Q8_0) {
+        for (uint32_t d = 0; d < dim; d += LLMC_KV_Q8_DIMS) {
+            dequantize_keys(to + (size_t)d * LLMC_KV_GROUP, (const int8_t *)block + (size_t)d * LLMC_KV_PAGE,
+                            key_scales(block, dim) + d / LLMC_KV_Q8_DIMS * LLMC_KV_PAGE);
+        }
+        return;
+    }
+    int half = type == LLMC_KV_F16;
+    size_t bytes = LLMC_KV_PAGE * (half ? 2u : 4u);
+    for (uint32_t d = 0; d < dim; d++) widen(to + (size_t)d * LLMC_KV_GROUP, block + d * bytes, LLMC_KV_PAGE, half);
+}
+
+/* Keys of the pages in which the group's first n_positions lie. */
+static void widen_keys(const walk *w, uint32_t group, uint32_t n_positions) {
     const llmc_attention_job *job = w->job;
-    uint32_t dim = job->head_dim;
-    size_t size = job->half ? 2 : 4;
     for (uint32_t page = 0; page * LLMC_KV_PAGE < n_positions; page++) {
-        const uint8_t *k = block_of(job, group * 4 + page);
-        const uint8_t *v = k + LLMC_KV_PAGE * dim * size;
-        uint32_t rows = least(LLMC_KV_PAGE, n_positions - page * LLMC_KV_PAGE);
-        for (uint32_t d = 0; d < dim; d++) {
-            widen(w->k + (size_t)d * LLMC_KV_GROUP + page * LLMC_KV_PAGE, k + d * LLMC_KV_PAGE * size, LLMC_KV_PAGE, job->half);
+        widen_page_keys(w->k + page * LLMC_KV_PAGE, block_of(job, group * 4 + page), job->head_dim, job->type);
+    }
+}
+
+/* The first `rows` values of a page; rows of `to` are to_stride apart. */
+static inline void widen_page_values(float *to, uint32_t to_stride, const uint8_t *block, uint32_t rows, uint32_t dim,
+                                     int type) {
+    if (type == LLMC_KV_Q8_0) {
+        const int8_t *from = (const int8_t *)block + (size_t)LLMC_KV_PAGE * dim;
+        for (uint32_t d = 0; d < dim; d += LLMC_KV_Q8_DIMS) {
+            const uint16_t *scales = value_scales(block, dim) + d / LLMC_KV_Q8_DIMS * LLMC_KV_PAGE;
+            dequantize_values(to + d, to_stride, from + d, dim, rows, scales);
         }
-        for (uint32_t row = 0; row < rows; row++) {
-            float *to = w->v + ((size_t)page * LLMC_KV_PAGE + row) * w->dim;
-            widen(to, v + (size_t)row * dim * size, dim, job->half);
-            for (uint32_t d = dim; d < w->dim; d++) to[d] = 0.0f;
-        }
+        return;
+    }
+    int half = type == LLMC_KV_F16;
+    const uint8_t *from = block + (size_t)LLMC_KV_PAGE * dim * (half ? 2 : 4);
+    for (uint32_t row = 0; row < rows; row++, to += to_stride, from += (size_t)dim * (half ? 2 : 4)) {
+        widen(to, from, dim, half);
+        for (uint32_t d = dim; d < to_stride; d++) to[d] = 0.0f;
+    }
+}
+
+/* Values of exactly the group's first n_positions. */
+static void widen_values(const walk *w, uint32_t group, uint32_t n_positions, float *to) {
+    const llmc_attention_job *job = w->job;
+    for (uint32_t begin = 0; begin < n_positions; begin += LLMC_KV_PAGE) {
+        widen_page_values(to + (size_t)begin * w->dim, w->dim, block_of(job, group * 4 + begin / LLMC_KV_PAGE),
+                          least(LLMC_KV_PAGE, n_positions - begin), job->head_dim, job->type);
     }
 }
 
 static void tile_scores(const walk *w, const tile_place *at, uint32_t n_vectors) {
     const llmc_attention_job *job = w->job;
+    int in_place = at->how == IN_PLACE;
     const void *columns[4];
     for (uint32_t i = 0; i < n_vectors; i++) {
-        columns[i] = at->widened ? (const void *)(w->k + i * LLMC_KV_PAGE) : (const void *)block_of(job, at->group * 4 + i);
+        columns[i] = in_place ? (const void *)block_of(job, at->group * 4 + i) : (const void *)(w->k + i * LLMC_KV_PAGE);
     }
-    product(w->q + (size_t)at->first * job->head_dim, job->head_dim, at->n, columns, at->widened ? LLMC_KV_GROUP : LLMC_KV_PAGE,
-            !at->widened && job->half, job->head_dim, w->p, LLMC_KV_GROUP, n_vectors, 0);
+    product(w->q + (size_t)at->first * job->head_dim, job->head_dim, at->n, columns, in_place ? LLMC_KV_PAGE : LLMC_KV_GROUP,
+            in_place && job->type == LLMC_KV_F16, job->head_dim, w->p, LLMC_KV_GROUP, n_vectors, 0);
 }
 
-/* o (n, dim) = or += p (n, n_positions) . v, from position `begin` of the group on; at most to the end of a page if the group
- * was not widened. */
-static void tile_values(const walk *w, const tile_place *at, const float *p, uint32_t n, uint32_t begin, uint32_t n_positions,
-                        float *o, int add) {
+/* o (n - row, dim) = or += p (n - row, n_positions) . v, from position `begin` of the group on; at most to the end of a page
+ * where pages are read in place. */
+static void tile_values(const walk *w, const tile_place *at, uint32_t row, uint32_t begin, uint32_t n_positions) {
     const llmc_attention_job *job = w->job;
-    int half = !at->widened && job->half;
+    int in_place = at->how == IN_PLACE, half = in_place && job->type == LLMC_KV_F16;
     size_t size = half ? 2 : 4;
-    const uint8_t *v = (const uint8_t *)(w->v + (size_t)begin * w->dim);
-    if (!at->widened) {
+    const uint8_t *v = (const uint8_t *)(at->v + (size_t)begin * w->dim);
+    if (in_place) {
         const uint8_t *block = block_of(job, at->group * 4 + begin / LLMC_KV_PAGE);
-        v = block + ((size_t)LLMC_KV_PAGE * job->head_dim + (size_t)(begin % LLMC_KV_PAGE) * job->head_dim) * size;
+        v = block + (size_t)(LLMC_KV_PAGE + begin % LLMC_KV_PAGE) * job->head_dim * size;
     }
+    const float *p = w->p + (size_t)row * LLMC_KV_GROUP + begin;
+    float *o = at->o + row * at->o_stride;
     for (uint32_t d = 0; d < w->dim; d += 64) {
         const void *columns[4];
         uint32_t n_vectors = least(4, (w->dim - d) / 16);
         for (uint32_t i = 0; i < n_vectors; i++) columns[i] = v + (d + 16 * (size_t)i) * size;
-        product(p + begin, LLMC_KV_GROUP, n, columns, w->dim, half, n_positions, o + d, at->o_stride, n_vectors, add);
+        product(p, LLMC_KV_GROUP, at->n - row, columns, w->dim, half, n_positions, o + d, at->o_stride, n_vectors, begin > 0);
     }
 }
 
-/* The values of positions [begin, end) of the group; a page at a time where pages are read in place. */
-static void tile_value_range(const walk *w, const tile_place *at, const float *p, uint32_t n, uint32_t begin, uint32_t end,
-                             float *o) {
+/* The values of positions [begin, end) of the group for the tile's queries from `row` on. */
+static void tile_value_range(const walk *w, const tile_place *at, uint32_t row, uint32_t begin, uint32_t end) {
     while (begin < end) {
-        uint32_t stop = at->widened ? end : least(end, (begin / LLMC_KV_PAGE + 1) * LLMC_KV_PAGE);
-        tile_values(w, at, p, n, begin, stop - begin, o, begin > 0);
+        uint32_t stop = at->how == IN_PLACE ? least(end, (begin / LLMC_KV_PAGE + 1) * LLMC_KV_PAGE) : end;
+        tile_values(w, at, row, begin, stop - begin);
         begin = stop;
     }
 }
 
 /* m, l and o of one group for one tile. Values are read up to each query's own position only: what lies behind it may be
- * another call's, or not a number. */
+ * another call's, or not a number. So later positions are for ever fewer rows. */
 static void tile_group(const walk *w, tile_place *at) {
-    uint32_t common = visible(w, at->first, at->group);
-    uint32_t all = visible(w, at->first + at->n - 1, at->group);
-    uint32_t n_vectors = (all + LLMC_KV_PAGE - 1) / LLMC_KV_PAGE;
+    uint32_t n_valid[TILE];
+    for (uint32_t i = 0; i < at->n; i++) n_valid[i] = visible(w, at->first + i, at->group);
+    uint32_t all = n_valid[at->n - 1], n_vectors = (all + LLMC_KV_PAGE - 1) / LLMC_KV_PAGE;
     tile_scores(w, at, n_vectors);
-    for (uint32_t i = 0; i < at->n; i++) {
-        uint32_t n_valid = visible(w, at->first + i, at->group);
-        softmax_row(w->p + (size_t)i * LLMC_KV_GROUP, n_valid, n_vectors, w->job->scale, &at->m[i], &at->l[i]);
-    }
-    tile_value_range(w, at, w->p, at->n, 0, common, at->o);
-    for (uint32_t i = 0; i < at->n && common < all; i++) {
-        tile_value_range(w, at, w->p + (size_t)i * LLMC_KV_GROUP, 1, common, visible(w, at->first + i, at->group),
-                         at->o + i * at->o_stride);
+    softmax_rows(w->p, at->n, n_valid, n_vectors, w->job->scale, at->m, at->l);
+    if (at->how == IN_TURN) widen_values(w, at->group, all, at->v);
+    for (uint32_t row = 0, begin = 0; row < at->n;) {
+        uint32_t end = n_valid[row];
+        tile_value_range(w, at, row, begin, end);
+        begin = end;
+        while (row < at->n && n_valid[row] == end) row++;
     }
 }
 
 /* (M, L, O) and (m, l, o) into (M, L, O): both scaled to the larger maximum. factor: exp(M - M'), then exp(m - M'). */
 static void fold_row(float *sum, float *output, float l, const float *o, const float factor[2], uint32_t dim) {
-    float a = factor[0], b = factor[1];
-    *sum = fmaf(*sum, a, l * b);
-    for (uint32_t d = 0; d < dim; d++) output[d] = fmaf(output[d], a, o[d] * b);
+    *sum = fmaf(*sum, factor[0], l * factor[1]);
+    fold_output(output, factor[0], o, factor[1], dim);
 }
 
 static void fold_tile(const walk *w, const tile_place *at) {
-    float old_gap[16], new_gap[16];
-    float *maximum = w->maximum + at->first;
+    float old[16], added[16];
+    fold_factors(w->maximum + at->first, at->m, at->n, old, added);
     for (uint32_t i = 0; i < at->n; i++) {
-        float larger = maximum[i] > at->m[i] ? maximum[i] : at->m[i];
-        old_gap[i] = maximum[i] - larger;
-        new_gap[i] = at->m[i] - larger;
-        maximum[i] = larger;
-    }
-    exp_row(old_gap, at->n);
-    exp_row(new_gap, at->n);
-    for (uint32_t i = 0; i < at->n; i++) {
-        const float factor[2] = {old_gap[i], new_gap[i]};
+        const float factor[2] = {old[i], added[i]};
         fold_row(w->sum + at->first + i, w->output + (size_t)(at->first + i) * w->dim, at->l[i], at->o + i * at->o_stride,
                  factor, w->dim);
     }
@@ -195,21 +238,35 @@ static void finish_row(const float *output, float sum, uint32_t head_dim, float 
 
 /* Asks for the blocks of a page ahead of their use: pages lie far apart, where no hardware prefetcher follows. */
 static void prefetch_group(const llmc_attention_job *job, uint32_t group, uint32_t n_positions) {
-    size_t bytes = llmc_kv_block_bytes(job->head_dim, job->half);
+    size_t bytes = llmc_kv_block_bytes(job->head_dim, job->type);
     for (uint32_t page = group * 4; page < group * 4 + 4 && page * LLMC_KV_PAGE < n_positions; page++) {
         const uint8_t *block = block_of(job, page);
         for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(block + i, 0, 2);
     }
 }
 
-static void attend_group(walk *w, uint32_t group, uint32_t first_query) {
+static reading reading_of(const llmc_attention_job *job, uint32_t n_queries) {
+    if (n_queries > TILE) return WIDENED;
+    return job->head_dim % 16 != 0 || job->type == LLMC_KV_Q8_0 ? IN_TURN : IN_PLACE;
+}
+
+/* Brings a group into the form in which the tiles from first_query on read it: a place for them. */
+static tile_place group_begin(const walk *w, uint32_t group, uint32_t first_query) {
+    uint32_t n = w->job->n_queries;
+    tile_place at = {.group = group, .how = reading_of(w->job, n - first_query)};
+    at.v = at.how == WIDENED ? w->v : w->k;
+    if (at.how != IN_PLACE) widen_keys(w, group, visible(w, n - 1, group));
+    if (at.how == WIDENED) widen_values(w, group, visible(w, n - 1, group), at.v);
+    return at;
+}
+
+static void attend_group(const walk *w, uint32_t group, uint32_t first_query) {
     const llmc_attention_job *job = w->job;
     uint32_t n = job->n_queries;
-    int widened = n - first_query > TILE || job->head_dim % 16 != 0;
     prefetch_group(job, group + 1, job->position[n - 1] + 1);
-    if (widened) widen_group(w, group, visible(w, n - 1, group));
-    for (uint32_t i = first_query; i < n; i += TILE) {
-        tile_place at = {.group = group, .first = i, .n = least(TILE, n - i), .widened = widened};
+    tile_place at = group_begin(w, group, first_query);
+    for (at.first = first_query; at.first < n; at.first += TILE) {
+        at.n = least(TILE, n - at.first);
         attend_tile(w, &at);
     }
 }
@@ -230,11 +287,10 @@ static void attend(const llmc_attention_job *job, void *scratch) {
 static void partial_group(const walk *w, uint32_t group, float *rows) {
     const llmc_attention_job *job = w->job;
     size_t stride = llmc_attention_partial_floats(job->head_dim);
-    int widened = job->n_queries > TILE || job->head_dim % 16 != 0;
-    if (widened) widen_group(w, group, visible(w, job->n_queries - 1, group));
-    for (uint32_t i = 0; i < job->n_queries; i += TILE) {
-        tile_place at = {.group = group, .first = i, .n = least(TILE, job->n_queries - i), .widened = widened};
-        at.o = rows + i * stride;
+    tile_place at = group_begin(w, group, 0);
+    for (at.first = 0; at.first < job->n_queries; at.first += TILE) {
+        at.n = least(TILE, job->n_queries - at.first);
+        at.o = rows + at.first * stride;
         at.o_stride = stride;
         tile_group(w, &at);
         for (uint32_t j = 0; j < at.n; j++) {
@@ -265,13 +321,49 @@ static void fold(float *partial, size_t stride, uint32_t n_groups, uint32_t head
     finish_row(partial, sum, head_dim, out);
 }
 
-static void store(uint8_t *block, int half, uint32_t head_dim, uint32_t slot, const float *k, const float *v) {
-    if (!half) {
-        float *to = (float *)(void *)block;
-        for (uint32_t d = 0; d < head_dim; d++) to[d * LLMC_KV_PAGE + slot] = k[d];
-        memcpy(to + (size_t)(LLMC_KV_PAGE + slot) * head_dim, v, head_dim * sizeof(float));
-        return;
+/* --- storing --- */
+
+/* Quants of 32 numbers; their scale, an f16, comes back. What is not finite leaves a scale that is not, and quants of 0. */
+static uint16_t quantize(const float *x, int8_t *q) {
+    uint32_t largest = 0;
+    for (int i = 0; i < LLMC_KV_Q8_DIMS; i++) {
+        uint32_t bits = llmc_f32_bits(x[i]) & 0x7fffffffu;
+        largest = bits > largest ? bits : largest;
     }
+    uint16_t scale = llmc_f32_to_f16(llmc_f32_from_bits(largest) / 127.0f);
+    float d = llmc_f16_to_f32(scale), inverse = d != 0.0f ? 1.0f / d : 0.0f;
+    for (int i = 0; i < LLMC_KV_Q8_DIMS; i++) {
+        float y = x[i] * inverse;
+        y = y > 127.0f ? 127.0f : y;
+        y = y < -127.0f ? -127.0f : y;
+        q[i] = (int8_t)rintf(y == y ? y : 0.0f);
+    }
+    return scale;
+}
+
+static void store_q8_0(uint8_t *block, uint32_t head_dim, uint32_t slot, const float *k, const float *v) {
+    uint32_t n_scales = head_dim / LLMC_KV_Q8_DIMS;
+    uint16_t *scales = (uint16_t *)(void *)(block + (size_t)2 * LLMC_KV_PAGE * head_dim);
+    for (uint32_t i = 0; i < n_scales; i++) {
+        int8_t keys[LLMC_KV_Q8_DIMS];
+        scales[i * LLMC_KV_PAGE + slot] = quantize(k + i * LLMC_KV_Q8_DIMS, keys);
+        uint8_t *to = block + (size_t)i * LLMC_KV_Q8_DIMS * LLMC_KV_PAGE + slot;
+        for (int d = 0; d < LLMC_KV_Q8_DIMS; d++) to[d * LLMC_KV_PAGE] = (uint8_t)keys[d];
+    }
+    int8_t *to = (int8_t *)block + (size_t)(LLMC_KV_PAGE + slot) * head_dim;
+    scales += n_scales * LLMC_KV_PAGE;
+    for (uint32_t i = 0; i < n_scales; i++) {
+        scales[i * LLMC_KV_PAGE + slot] = quantize(v + i * LLMC_KV_Q8_DIMS, to + i * LLMC_KV_Q8_DIMS);
+    }
+}
+
+static void store_f32(uint8_t *block, uint32_t head_dim, uint32_t slot, const float *k, const float *v) {
+    float *to = (float *)(void *)block;
+    for (uint32_t d = 0; d < head_dim; d++) to[d * LLMC_KV_PAGE + slot] = k[d];
+    memcpy(to + (size_t)(LLMC_KV_PAGE + slot) * head_dim, v, head_dim * sizeof(float));
+}
+
+static void store_f16(uint8_t *block, uint32_t head_dim, uint32_t slot, const float *k, const float *v) {
     uint16_t *to = (uint16_t *)(void *)block;
     for (uint32_t begin = 0; begin < head_dim; begin += 64) {
         uint16_t keys[64];
@@ -280,4 +372,10 @@ static void store(uint8_t *block, int half, uint32_t head_dim, uint32_t slot, co
         for (uint32_t d = 0; d < n; d++) to[(begin + d) * LLMC_KV_PAGE + slot] = keys[d];
     }
     narrow(to + (size_t)(LLMC_KV_PAGE + slot) * head_dim, v, head_dim);
+}
+
+static void store(uint8_t *block, int type, uint32_t head_dim, uint32_t slot, const float *k, const float *v) {
+    if (type == LLMC_KV_Q8_0) store_q8_0(block, head_dim, slot, k, v);
+    else if (type == LLMC_KV_F16) store_f16(block, head_dim, slot, k, v);
+    else store_f32(block, head_dim, slot, k, v);
 }

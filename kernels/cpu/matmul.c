@@ -36,9 +36,25 @@ static int32_t sum_of(const int8_t *q, int n) {
     return sum;
 }
 
+/* The high part to nearest; of what that leaves, the low part. Zeros up to whole lines of 32. */
+static void split_bf16(const float *x, uint32_t cols, uint16_t *high, uint16_t *low) {
+    size_t whole = llmc_round_up_64((size_t)cols * 2) / 2;
+    for (uint32_t c = 0; c < cols; c++) {
+        high[c] = llmc_f32_to_bf16(x[c]);
+        if (low) low[c] = llmc_f32_to_bf16(x[c] - llmc_bf16_to_f32(high[c]));
+    }
+    memset(high + cols, 0, (whole - cols) * 2);
+    if (low) memset(low + cols, 0, (whole - cols) * 2);
+}
+
 static void quantize_c(llmc_act_form form, const float *x, uint32_t cols, void *act) {
     if (form == LLMC_ACT_F32) {
         memcpy(act, x, (size_t)cols * sizeof *x);
+        return;
+    }
+    if (form == LLMC_ACT_BF16 || form == LLMC_ACT_BF16_X2) {
+        uint16_t *low = (uint16_t *)act + llmc_bf16_row_bytes(cols) / 2;
+        split_bf16(x, cols, act, form == LLMC_ACT_BF16_X2 ? low : NULL);
         return;
     }
     if (form == LLMC_ACT_Q8_32) {
@@ -164,14 +180,7 @@ static void tile_q8_256(const tile_job *job, float sums[ROWS][LLMC_TILE_ROWS]) {
 
 static void column_of(const tile_job *job, uint32_t col, float w[LLMC_TILE_ROWS]) {
     for (uint32_t lane = 0; lane < LLMC_TILE_ROWS; lane++) {
-        size_t at = (size_t)col * LLMC_TILE_ROWS + lane;
-        uint16_t half;
-        if (job->packed->type == LLMC_PACK_F32) {
-            memcpy(w + lane, job->tile + at * 4, 4);
-            continue;
-        }
-        memcpy(&half, job->tile + at * 2, 2);
-        w[lane] = job->packed->type == LLMC_PACK_F16 ? llmc_f16_to_f32(half) : llmc_bf16_to_f32(half);
+        w[lane] = llmc_tile_float(job->packed->type, job->tile, col, lane);
     }
 }
 
@@ -198,7 +207,7 @@ static void matmul_c(const llmc_packed *packed, const void *act, uint32_t n_rows
     (void)scratch;
     tile_job job = {packed, llmc_tile_layout_of(packed->type), NULL, NULL, 0, 0};
     if (!job.layout) return;
-    llmc_act_form form = llmc_act_form_of(packed->type);
+    llmc_act_form form = llmc_act_form_inline(packed->type);
     job.act_stride = llmc_act_bytes(form, packed->cols);
     for (uint32_t tile = tile_begin; tile < tile_end; tile++) {
         uint32_t output = tile * LLMC_TILE_ROWS, left = packed->rows - output;
@@ -218,22 +227,26 @@ static void matmul_c(const llmc_packed *packed, const void *act, uint32_t n_rows
 }
 
 size_t llmc_matmul_scratch_bytes(llmc_cpu_tier tier, uint32_t cols) {
-    (void)tier;
     (void)cols;
-    return 64;
+    size_t bytes = tier >= LLMC_TIER_AVX512 ? LLMC_AVX512_SCRATCH : 64;
+    return tier >= LLMC_TIER_AMX && bytes < LLMC_AMX_SCRATCH_BYTES ? LLMC_AMX_SCRATCH_BYTES : bytes;
 }
 
 void llmc_matmul_kernels_init(llmc_matmul_kernels *kernels, llmc_cpu_tier tier) {
     kernels->quantize = quantize_c;
     kernels->matmul = matmul_c;
+    kernels->f32 = kernels->f16 = kernels->bf16 = (llmc_float_product){matmul_c, LLMC_ACT_F32};
 #ifdef LLMC_X86
     if (tier < LLMC_TIER_AVX2) return;
     llmc_matmul_kernels_avx2(kernels);
     if (tier == LLMC_TIER_AVXVNNI) llmc_matmul_kernels_avxvnni(kernels);
     if (tier < LLMC_TIER_AVX512) return;
     llmc_matmul_kernels_avx512(kernels);
+    llmc_matmul_kernels_avx512_float(kernels);
     if (tier >= LLMC_TIER_AVX512BF16) llmc_matmul_kernels_avx512bf16(kernels);
-    if (tier >= LLMC_TIER_AMX) llmc_matmul_kernels_amx(kernels);
+    if (tier < LLMC_TIER_AMX) return;
+    llmc_matmul_kernels_amx(kernels);
+    llmc_matmul_kernels_amx_float(kernels);
 #else
     (void)tier;
 #endif

@@ -48,8 +48,20 @@ size_t llmc_packed_bytes(int32_t type, uint32_t rows, uint32_t cols) {
     return tiles * llmc_packed_tile_bytes(type, cols);
 }
 
-llmc_act_form llmc_act_form_of(int32_t weight_type) {
-    return llmc_act_form_inline(weight_type);
+static const llmc_float_product *float_product(const llmc_matmul_kernels *kernels, int32_t weight_type) {
+    if (weight_type == LLMC_PACK_F32) return &kernels->f32;
+    if (weight_type == LLMC_PACK_F16) return &kernels->f16;
+    return weight_type == LLMC_PACK_BF16 ? &kernels->bf16 : NULL;
+}
+
+llmc_matmul_function llmc_matmul_of(const llmc_matmul_kernels *kernels, int32_t weight_type) {
+    const llmc_float_product *product = float_product(kernels, weight_type);
+    return product ? product->matmul : kernels->matmul;
+}
+
+llmc_act_form llmc_act_form_of(const llmc_matmul_kernels *kernels, int32_t weight_type) {
+    const llmc_float_product *product = float_product(kernels, weight_type);
+    return product ? product->form : llmc_act_form_inline(weight_type);
 }
 
 size_t llmc_act_row_bytes(llmc_act_form form, uint32_t cols) {
@@ -274,7 +286,7 @@ static void get_scales(const llmc_tile_layout *layout, const uint8_t *scales, ui
     }
 }
 
-/* --- rows --- */
+/* --- rows: those of a last tile that has fewer than 16 --- */
 
 static void pack_quantized_row(const llmc_packed *packed, const llmc_tile_layout *layout, uint8_t *tile, uint32_t lane,
                                const uint8_t *blocks) {
@@ -290,12 +302,31 @@ static void pack_quantized_row(const llmc_packed *packed, const llmc_tile_layout
     }
 }
 
+/* In elements from a tile's begin. */
+static size_t tile_float_at(int32_t type, size_t col, uint32_t lane) {
+    if (type == LLMC_PACK_BF16) return (col / 2 * LLMC_TILE_ROWS + lane) * 2 + col % 2;
+    return col * LLMC_TILE_ROWS + lane;
+}
+
+float llmc_tile_float(int32_t type, const uint8_t *tile, size_t col, uint32_t lane) {
+    size_t at = tile_float_at(type, col, lane);
+    float value;
+    uint16_t half;
+    if (type == LLMC_PACK_F32) {
+        memcpy(&value, tile + at * 4, 4);
+        return value;
+    }
+    memcpy(&half, tile + at * 2, 2);
+    return type == LLMC_PACK_F16 ? llmc_f16_to_f32(half) : llmc_bf16_to_f32(half);
+}
+
 static void pack_float_row(const llmc_packed *packed, const llmc_tile_layout *layout, uint8_t *tile, uint32_t lane,
                            const uint8_t *row) {
     size_t size = layout->block_bytes;
     for (size_t c = 0; c < packed->cols; c++) {
-        if (size == 4) memcpy(tile + (c * LLMC_TILE_ROWS + lane) * 4, row + c * 4, 4);
-        else memcpy(tile + (c * LLMC_TILE_ROWS + lane) * 2, row + c * 2, 2);
+        size_t at = tile_float_at(packed->type, c, lane);
+        if (size == 4) memcpy(tile + at * 4, row + c * 4, 4);
+        else memcpy(tile + at * 2, row + c * 2, 2);
     }
 }
 
@@ -303,27 +334,19 @@ void llmc_pack_rows(llmc_packed *packed, uint32_t first_row, uint32_t n_rows, co
     const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
     if (!layout) return;
     size_t row_bytes = (size_t)packed->cols / layout->block_cols * layout->block_bytes;
-    for (uint32_t r = 0; r < n_rows; r++) {
-        uint32_t row = first_row + r, lane = row % LLMC_TILE_ROWS;
-        uint8_t *tile = packed->data + (size_t)(row / LLMC_TILE_ROWS) * packed->tile_bytes;
-        const uint8_t *source = (const uint8_t *)blocks + r * row_bytes;
-        if (lane == 0) memset(tile, 0, packed->tile_bytes);
-        if (layout->block_cols == 1) pack_float_row(packed, layout, tile, lane, source);
-        else pack_quantized_row(packed, layout, tile, lane, source);
+    uint8_t *tile = packed->data + (size_t)(first_row / LLMC_TILE_ROWS) * packed->tile_bytes;
+    const uint8_t *rows = blocks;
+    for (; n_rows >= LLMC_TILE_ROWS; n_rows -= LLMC_TILE_ROWS, tile += packed->tile_bytes, rows += LLMC_TILE_ROWS * row_bytes)
+        llmc_pack_tile(packed, tile, rows, row_bytes);
+    if (n_rows) memset(tile, 0, packed->tile_bytes);
+    for (uint32_t lane = 0; lane < n_rows; lane++, rows += row_bytes) {
+        if (layout->block_cols == 1) pack_float_row(packed, layout, tile, lane, rows);
+        else pack_quantized_row(packed, layout, tile, lane, rows);
     }
 }
 
 static void unpack_float_row(const llmc_packed *packed, const uint8_t *tile, uint32_t lane, float *out) {
-    for (size_t c = 0; c < packed->cols; c++) {
-        size_t i = c * LLMC_TILE_ROWS + lane;
-        uint16_t half;
-        if (packed->type == LLMC_PACK_F32) {
-            memcpy(out + c, tile + i * 4, 4);
-            continue;
-        }
-        memcpy(&half, tile + i * 2, 2);
-        out[c] = packed->type == LLMC_PACK_F16 ? llmc_f16_to_f32(half) : llmc_bf16_to_f32(half);
-    }
+    for (size_t c = 0; c < packed->cols; c++) out[c] = llmc_tile_float(packed->type, tile, c, lane);
 }
 
 /* The values of 32 columns from column c of a block on, with the roundings of the file format's definition. */

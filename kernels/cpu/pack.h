@@ -9,7 +9,11 @@
  *   Q4_K Q5_K        d dmin       f16, 4 pairs of scales, 4 pairs of minima
  *   Q6_K Q3_K        d            f16, 8 pairs of scales (signed)
  *   Q2_K             d dmin       f16, 8 pairs of scale | minimum << 4
- * where a pair is 32 bytes, byte 2 * output + j for sub-block 2 * pair + j. Tiles of F32, F16, BF16 have 16 values a column. */
+ * where a pair is 32 bytes, byte 2 * output + j for sub-block 2 * pair + j.
+ *
+ * Tiles of F32 and F16 have 16 values a column, one after the other. Those of BF16 have columns in pairs: value 2 * output + j
+ * of a 64-byte vector is column 2 * pair + j, an operand of vdpbf16ps and a row of an operand of tdpbf16ps. A last column
+ * without a partner has zeros for one. */
 #ifndef LLMC_PACK_H
 #define LLMC_PACK_H
 
@@ -56,23 +60,32 @@ typedef struct llmc_act_32 {
 } llmc_act_32;
 
 typedef struct llmc_act_256 {
+    int8_t q[256]; /* whole lines */
     float d;
     int16_t sum_32[8]; /* sums of q over 32 and over 16 */
     int16_t sum_16[16];
-    int8_t q[256];
+    uint8_t unused[12]; /* up to a line; not written */
 } llmc_act_256;
 
 static inline size_t llmc_round_up_64(size_t size) {
     return (size + 63) & ~(size_t)63;
 }
 
+/* Of one row of bfloat16 activations, with zeros after the last. An odd number of lines, so that 16 rows lie in as many sets of
+ * the caches. */
+static inline size_t llmc_bf16_row_bytes(uint32_t cols) {
+    return llmc_round_up_64((size_t)cols * 2) | 64;
+}
+
 static inline size_t llmc_act_bytes(llmc_act_form form, uint32_t cols) {
     if (form == LLMC_ACT_Q8_32) return llmc_round_up_64((size_t)cols / 32 * sizeof(llmc_act_32));
     if (form == LLMC_ACT_Q8_256) return llmc_round_up_64((size_t)cols / 256 * sizeof(llmc_act_256));
+    if (form == LLMC_ACT_BF16) return llmc_bf16_row_bytes(cols);
+    if (form == LLMC_ACT_BF16_X2) return 2 * llmc_bf16_row_bytes(cols);
     return llmc_round_up_64((size_t)cols * sizeof(float));
 }
 
-/* llmc_act_form_of, for the tiers' libraries, which call nothing outside themselves. */
+/* The form of quantized weights; of floats, that of the tiers without products of bfloat16. */
 static inline llmc_act_form llmc_act_form_inline(int32_t type) {
     if (type >= LLMC_PACK_Q2_K && type <= LLMC_PACK_Q6_K) return LLMC_ACT_Q8_256;
     return type >= LLMC_PACK_Q4_0 && type <= LLMC_PACK_Q8_0 ? LLMC_ACT_Q8_32 : LLMC_ACT_F32;
@@ -81,12 +94,26 @@ static inline llmc_act_form llmc_act_form_inline(int32_t type) {
 /* One column block of a packed tile as plain integers, for portable code: columns of one output. */
 void llmc_tile_fields(const llmc_tile_layout *layout, const uint8_t *quants, uint32_t lane, uint8_t fields[32]);
 
+/* 16 rows in the file's layout, stride bytes apart, as a whole tile. */
+void llmc_pack_tile(const llmc_packed *packed, uint8_t *tile, const uint8_t *rows, size_t stride);
+
+/* A value of a tile of F32, F16 or BF16. */
+float llmc_tile_float(int32_t type, const uint8_t *tile, size_t col, uint32_t lane);
+
+/* Bytes of scratch that AVX-512's products of quantized weights take. */
+enum { LLMC_AVX512_SCRATCH = 160 << 10 };
+
+/* Bytes of scratch that AMX's products of floats and of quantized weights take. */
+enum { LLMC_AMX_FLOAT_SCRATCH = 49152, LLMC_AMX_SCRATCH_BYTES = 98304 };
+
 #ifdef LLMC_X86
 void llmc_matmul_kernels_avx2(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_avxvnni(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels);
+void llmc_matmul_kernels_avx512_float(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_avx512bf16(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_amx(llmc_matmul_kernels *kernels);
+void llmc_matmul_kernels_amx_float(llmc_matmul_kernels *kernels);
 #endif
 
 #endif

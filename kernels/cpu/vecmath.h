@@ -77,6 +77,26 @@ static inline __m256 llmc_exp8(__m256 x) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
 
+/* llmc_exp8 of what is not above 0: fewer cases are left. A NaN comes back as a NaN, since 2^n is multiplied, which is as
+ * exact as adding to the exponent where the result is normal. */
+static inline __m256 llmc_exp8_down(__m256 x) {
+    const __m256 round = _mm256_set1_ps(LLMC_EXP_ROUND);
+    const __m256 one = _mm256_set1_ps(1.0f);
+    __m256 sum = _mm256_fmadd_ps(x, _mm256_set1_ps(LLMC_EXP_LOG2E), round);
+    __m256 n = _mm256_sub_ps(sum, round);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_HI), x);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_LO), r);
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_EXP_C6), r, _mm256_set1_ps(LLMC_EXP_C5));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C2));
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_fmadd_ps(p, r, one);
+    __m256i power = _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(sum), 23), _mm256_castps_si256(one));
+    __m256 y = _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXP_MIN), _CMP_LT_OQ), y);
+}
+
 static inline __m256 llmc_silu8(__m256 x) {
     __m256 minus = _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(minus)));
@@ -111,6 +131,22 @@ static inline __m512 llmc_exp16(__m512 x) {
     __m512 y = _mm512_castsi512_ps(_mm512_maskz_add_epi32(stays, _mm512_castps_si512(p), power));
     y = _mm512_mask_mov_ps(y, high, _mm512_set1_ps(INFINITY));
     return _mm512_mask_mov_ps(y, nan, x);
+}
+
+/* llmc_exp16 of what is not above 0: fewer cases are left. A NaN comes back as a NaN. */
+static inline __m512 llmc_exp16_down(__m512 x) {
+    const __m512 round = _mm512_set1_ps(LLMC_EXP_ROUND);
+    const __m512 one = _mm512_set1_ps(1.0f);
+    __m512 n = _mm512_sub_ps(_mm512_fmadd_ps(x, _mm512_set1_ps(LLMC_EXP_LOG2E), round), round);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_HI), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_LO), r);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_EXP_C6), r, _mm512_set1_ps(LLMC_EXP_C5));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C4));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C3));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C2));
+    p = _mm512_fmadd_ps(p, r, one);
+    p = _mm512_fmadd_ps(p, r, one);
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MIN), _CMP_NLT_UQ), p, n);
 }
 
 static inline __m512 llmc_silu16(__m512 x) {

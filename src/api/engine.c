@@ -41,6 +41,8 @@ static llmcall_status import_engine_options(const llmcall_engine_options *given,
     if (options->disable_prefix_cache > 1)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "disable_prefix_cache",
                          "disable_prefix_cache is %u; it must be 0 or 1.", options->disable_prefix_cache);
+    if (options->inexact > 1)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "inexact", "inexact is %u; it must be 0 or 1.", options->inexact);
     status = default_or_range(&options->max_step_tokens, 512, 65536, "max_step_tokens", error);
     if (!status) status = default_or_range(&options->max_sequences, 64, 4096, "max_sequences", error);
     if (!status) status = default_or_range(&options->max_queue, 256, 1 << 20, "max_queue", error);
@@ -94,6 +96,9 @@ static llmcall_status import_model_options(const llmcall_model_options *given, l
     if (options->vocab_only > 1)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "vocab_only", "vocab_only is %u; it must be 0 or 1.",
                          options->vocab_only);
+    if (options->kv_type < LLMCALL_KV_AUTO || options->kv_type > LLMCALL_KV_F32)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_type", "kv_type is %d, which is none of LLMCALL_KV_*.",
+                         options->kv_type);
     return check_prices(options, error);
 }
 
@@ -146,7 +151,12 @@ llmcall_status llmcall_estimate(const llmcall_engine_options *engine_options, co
     /* Scratch is a thread's own: what it takes depends on how many there are. */
     status = llmc_cpu_backend_create(&env, engine.threads > 0 ? engine.threads : 1, NULL, &backend, error);
     if (status) return status;
-    llmc_model_limits limits = {.max_step_tokens = engine.max_step_tokens, .max_outputs = engine.max_sequences};
+    if (engine.inexact) status = llmc_cpu_backend_inexact(backend, NULL, error);
+    if (status) {
+        backend->call->destroy(backend);
+        return status;
+    }
+    llmc_model_limits limits = {.max_step_tokens = engine.max_step_tokens, .max_outputs = llmc_runtime_max_outputs(&engine)};
     llmcall_memory result;
     llmcall_init(&result, sizeof result);
     status = llmc_model_estimate(&env, backend, &options, &limits, &result, error);

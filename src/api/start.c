@@ -249,7 +249,8 @@ static llmcall_status submit(start *s) {
                                                               : priority,
                                 .deadline_ns = deadline_of(request->deadline_ms, s->call->timeline.origin_ns),
                                 .arrival_ns = now_ns,
-                                .salt = s->admission.cache_salt};
+                                .salt = s->admission.cache_salt,
+                                .max_draft = request->speculate};
     return llmc_call_submit(s->call, &sched, s->error);
 }
 

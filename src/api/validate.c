@@ -32,6 +32,7 @@ static const number_rule number_rules[] = {
     {FIELD(ignore_eos), FIELD_U32, 0, 1},
     {FIELD(priority), FIELD_I32, -100, 100},
     {FIELD(deadline_ms), FIELD_I64, 0, (double)(1LL << 40)},
+    {FIELD(speculate), FIELD_U32, 0, LLMC_DRAFT_MAX},
 };
 
 /* Fields whose feature this version does not have: any other value than zero is refused, never ignored. */

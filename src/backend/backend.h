@@ -8,6 +8,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "kernels/kv_type.h"
 
 typedef struct llmc_backend llmc_backend;
 typedef struct llmc_weight llmc_weight;     /* a matrix in the device's own layout, (rows = outputs, cols = inputs) */
@@ -124,7 +125,6 @@ typedef struct llmc_op {
     } u;
 } llmc_op;
 
-enum { LLMC_KV_F16 = 1, LLMC_KV_F32 = 2 };
 typedef struct llmc_kv_shape {
     uint32_t n_pages;
     uint32_t n_layers;
@@ -132,6 +132,20 @@ typedef struct llmc_kv_shape {
     uint32_t head_dim;
     int type; /* LLMC_KV_* */
 } llmc_kv_shape;
+
+/* A weight and the tensor that its rows come from. */
+typedef struct llmc_weight_source {
+    llmc_weight *weight;
+    const void *tensor; /* for read */
+} llmc_weight_source;
+
+typedef struct llmc_weight_reader {
+    /* Rows of a tensor, in the file's layout, to dst. Called on any thread, on several at once. */
+    llmcall_status (*read)(void *user, const void *tensor, uint32_t first_row, uint32_t n_rows, void *dst, llmcall_error *error);
+    /* So many more bytes are done. Called on the calling thread; what is not LLMCALL_OK stops the reading. */
+    llmcall_status (*progress)(void *user, uint64_t bytes, llmcall_error *error);
+    void *user;
+} llmc_weight_reader;
 
 /* The functions of a device. Not thread safe: one thread (the engine's) uses a backend at a time, except that loading happens
  * before the model is used. Types are ids of ggml's enumeration (model/quant.h). */
@@ -146,11 +160,17 @@ typedef struct llmc_backend_functions {
     const float *(*view)(llmc_backend *backend, const float *src, size_t n_floats);
 
     size_t (*weight_bytes)(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols); /* 0: cannot hold it */
+    /* Memory for the weights made next: their weight_bytes, together. What they leave is given back
+     * by the next call; one of 0 bytes does no more than that. */
+    llmcall_status (*weight_reserve)(llmc_backend *backend, size_t bytes, llmcall_error *error);
     llmcall_status (*weight_create)(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **weight,
                                     llmcall_error *error);
     /* Rows in the file's layout into the device's. first_row is a multiple of 32, and so is n_rows but for the last. */
     llmcall_status (*weight_fill)(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
                                   const void *blocks, llmcall_error *error);
+    /* All rows of these weights. On failure, the reader's status and error, some are not filled. */
+    llmcall_status (*weight_read)(llmc_backend *backend, const llmc_weight_source *sources, size_t n_sources,
+                                  const llmc_weight_reader *reader, llmcall_error *error);
     void (*weight_destroy)(llmc_backend *backend, llmc_weight *weight); /* NULL is fine */
 
     size_t (*kv_bytes)(const llmc_backend *backend, const llmc_kv_shape *shape); /* 0 on overflow */
@@ -181,5 +201,9 @@ struct llmc_backend {
  * "avx2", "avxvnni", "avx512", "avx512bf16", "amx"; a tier that the machine lacks is LLMCALL_E_UNSUPPORTED. */
 llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t threads, const char *tier, llmc_backend **backend,
                                        llmcall_error *error);
+
+/* Before the first reserve: large products of F32 weights go through OpenBLAS where that is faster than the tier's kernels, and
+ * no longer give the same bits however they are computed. library: the file to load, NULL for the usual one. */
+llmcall_status llmc_cpu_backend_inexact(llmc_backend *backend, const char *library, llmcall_error *error);
 
 #endif

@@ -42,7 +42,6 @@ typedef struct llmc_runtime {
     uint32_t *positions;           /* (max_step_tokens) */
     llmc_segment *segments;        /* (max_step_tokens) */
     uint32_t *output_rows;         /* (max_outputs) */
-    float *logits;                 /* (n_vocab) one row, for the sampler to change */
     struct llmc_advance *advances; /* (max_step_tokens) the step's items, once its sequences may be gone */
 } llmc_runtime;
 
@@ -65,9 +64,10 @@ typedef struct llmc_choice {
     llmc_sampler *sampler;
     llmc_output *output;
     llmc_sequence *sequence;
-    int finished;        /* engine thread: nothing more is sampled */
-    int32_t token;       /* engine thread: what this step sampled */
-    int32_t outcome;     /* engine thread: LLMCALL_FINISH_* that the token means, NONE to go on */
+    int finished;                        /* engine thread: nothing more is sampled */
+    int32_t sampled[1 + LLMC_DRAFT_MAX]; /* engine thread: what this step sampled; several only after right drafts */
+    uint32_t n_sampled;
+    int32_t outcome;     /* engine thread: LLMCALL_FINISH_* that the last of them means, NONE to go on */
     atomic_int filtered; /* the moderate hook stopped it */
     /* Under call->lock. staged waits for the delivery thread, outgoing for the reader. */
     llmc_piece staged, outgoing;
@@ -161,7 +161,7 @@ struct llmcall_engine {
 typedef struct llmc_advance {
     llmcall_call *call;
     llmc_choice *choice;
-    int sampled; /* choice->token and choice->outcome are new */
+    int sampled; /* choice->sampled and choice->outcome are new */
     int scored;  /* its last row was scored */
 } llmc_advance;
 
@@ -180,6 +180,8 @@ llmcall_status llmc_engine_step(llmcall_engine *engine, int32_t *busy, llmcall_e
 llmcall_status llmc_runtime_create(llmcall_engine *engine, const llmcall_model_options *options, llmc_runtime **runtime,
                                    llmcall_error *error);
 void llmc_runtime_destroy(llmcall_engine *engine, llmc_runtime **runtime);
+/* Rows of logits that a step may have: one a sequence, and those of one sequence's drafts. */
+uint32_t llmc_runtime_max_outputs(const llmcall_engine_options *options);
 /* By name; NULL or "": the first. NULL with error filled if there is none. Takes engine->lock. */
 llmc_runtime *llmc_runtime_find(llmcall_engine *engine, const char *name, llmcall_error *error);
 

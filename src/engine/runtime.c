@@ -50,11 +50,14 @@ static llmcall_status make_step_arrays(llmcall_engine *engine, llmc_runtime *run
     runtime->segments = llmc_alloc_array(env, n, sizeof *runtime->segments);
     runtime->advances = llmc_alloc_array(env, n, sizeof *runtime->advances);
     runtime->output_rows = llmc_alloc_array(env, runtime->max_outputs, sizeof *runtime->output_rows);
-    runtime->logits = llmc_alloc_array(env, llmc_model_shape_of(runtime->model)->n_vocab, sizeof *runtime->logits);
-    if (!runtime->tokens || !runtime->positions || !runtime->segments || !runtime->advances || !runtime->output_rows ||
-        !runtime->logits)
+    if (!runtime->tokens || !runtime->positions || !runtime->segments || !runtime->advances || !runtime->output_rows)
         return llmc_fail_memory(error, "the step's arrays");
     return LLMCALL_OK;
+}
+
+uint32_t llmc_runtime_max_outputs(const llmcall_engine_options *options) {
+    uint32_t n = options->max_sequences > LLMC_SCHED_DRAFT_ROWS ? options->max_sequences : LLMC_SCHED_DRAFT_ROWS;
+    return n < options->max_step_tokens ? n : options->max_step_tokens;
 }
 
 llmcall_status llmc_runtime_create(llmcall_engine *engine, const llmcall_model_options *options, llmc_runtime **out,
@@ -63,8 +66,7 @@ llmcall_status llmc_runtime_create(llmcall_engine *engine, const llmcall_model_o
     llmc_runtime *runtime = llmc_zalloc(&engine->env, sizeof *runtime);
     if (!runtime) return llmc_fail_memory(error, "the model");
     runtime->max_step_tokens = engine->options.max_step_tokens;
-    runtime->max_outputs =
-        engine->options.max_sequences < runtime->max_step_tokens ? engine->options.max_sequences : runtime->max_step_tokens;
+    runtime->max_outputs = llmc_runtime_max_outputs(&engine->options);
     runtime->prices = (llmc_prices){options->price_prompt, options->price_cached, options->price_completion};
     llmc_model_limits limits = {.max_step_tokens = runtime->max_step_tokens, .max_outputs = runtime->max_outputs};
     llmcall_status status = llmc_model_load(&engine->env, engine->backend, options, &limits, &runtime->model, error);
@@ -96,7 +98,6 @@ void llmc_runtime_destroy(llmcall_engine *engine, llmc_runtime **handle) {
     llmc_free(env, runtime->segments);
     llmc_free(env, runtime->advances);
     llmc_free(env, runtime->output_rows);
-    llmc_free(env, runtime->logits);
     llmc_free(env, runtime);
 }
 

@@ -58,6 +58,8 @@ static void count_finished(llmcall_engine *engine, const llmcall_usage_record *r
     metrics->prompt_tokens += record->prompt_tokens;
     metrics->cached_tokens += record->cached_tokens;
     metrics->completion_tokens += record->completion_tokens;
+    metrics->draft_tokens += record->draft_tokens;
+    metrics->accepted_tokens += record->accepted_tokens;
 }
 
 /* Everything is sampled: the bill, and the engine lets go of the call. */
@@ -100,7 +102,7 @@ static void append_ready(llmcall_call *call, llmc_choice *choice, llmc_piece *to
     if (report && kept) {
         kept = llmc_piece_reserve(&call->engine->env, to, to->n_tokens + 1, call->logprobs);
         if (kept) {
-            to->tokens[to->n_tokens] = choice->token;
+            to->tokens[to->n_tokens] = choice->sampled[choice->n_sampled - 1];
             if (call->logprobs) to->reports[to->n_tokens] = *report;
             to->n_tokens++;
         }
@@ -209,7 +211,7 @@ static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *seg
         uint32_t row = batch->n_tokens + i;
         runtime->tokens[row] = sequence->tokens[item->start + i];
         runtime->positions[row] = item->start + i;
-        int last = i + 1 == item->n_tokens;
+        int last = i + item->n_drafts + 1 >= item->n_tokens; /* the last that is known, or a draft behind it */
         if (item->wants_logits == 2 || (item->wants_logits == 1 && last)) runtime->output_rows[batch->n_outputs++] = row;
     }
     batch->n_tokens += item->n_tokens;
@@ -242,7 +244,7 @@ static void emit_token(llmcall_call *call, llmc_choice *choice, const llmc_sampl
     int64_t start_ns = llmc_now(env);
     size_t size = 0;
     const llmc_tokenizer *tokenizer = llmc_model_tokenizer(call->runtime->model);
-    const char *bytes = tokenizer ? llmc_tokenizer_piece(tokenizer, choice->token, &size) : "";
+    const char *bytes = tokenizer ? llmc_tokenizer_piece(tokenizer, sample->token, &size) : "";
     int stopped = 0;
     llmcall_status status = llmc_output_push(choice->output, bytes, size, &stopped);
     if (stopped) choice->outcome = LLMCALL_FINISH_STOP;
@@ -278,18 +280,23 @@ static void mark_first_token(llmcall_call *call) {
     llmc_mutex_unlock(&call->lock);
 }
 
-static void sample_item(llmc_runtime *runtime, const llmc_step_item *item, const float *row) {
-    llmcall_call *call = call_of(item);
-    llmc_choice *choice = item->sequence->user;
-    uint32_t n_vocab = llmc_model_shape_of(runtime->model)->n_vocab;
-    memcpy(runtime->logits, row, n_vocab * sizeof *row);
+static void count_drafts(llmcall_call *call, uint32_t n_drafts, uint32_t n_right) {
+    llmc_mutex_lock(&call->lock);
+    call->record.draft_tokens += n_drafts;
+    call->record.accepted_tokens += n_right;
+    llmc_mutex_unlock(&call->lock);
+}
+
+/* The next token, from the logits of the one before it, which are spent. */
+static void sample_token(llmc_runtime *runtime, const llmc_sequence *sequence, float *row) {
+    llmcall_call *call = sequence->group->user;
+    llmc_choice *choice = sequence->user;
     llmc_sample sample;
-    llmc_sampler_sample(choice->sampler, runtime->logits, NULL, item->sequence->n_tokens, &sample);
+    llmc_sampler_sample(choice->sampler, row, NULL, sequence->n_tokens + choice->n_sampled, &sample);
     llmc_sampler_accept(choice->sampler, sample.token);
     call->n_sampled++;
     mark_first_token(call);
-    choice->token = sample.token;
-    choice->outcome = LLMCALL_FINISH_NONE;
+    choice->sampled[choice->n_sampled++] = sample.token;
     const llmc_tokenizer *tokenizer = llmc_model_tokenizer(runtime->model);
     if (!call->ignore_eos && tokenizer && llmc_tokenizer_is_eog(tokenizer, sample.token)) {
         choice->outcome = LLMCALL_FINISH_STOP;
@@ -298,8 +305,27 @@ static void sample_item(llmc_runtime *runtime, const llmc_step_item *item, const
     emit_token(call, choice, &sample);
 }
 
-/* Rows of logits to the items that wanted them. */
-static void use_logits(llmc_runtime *runtime, const llmc_step *step, const float *logits) {
+/* Sampled as ever, token by token; the row after a draft serves only if the draft is what was sampled. rows: one, and one a
+ * draft. */
+static void sample_item(llmc_runtime *runtime, const llmc_step_item *item, float *rows) {
+    const llmc_sequence *sequence = item->sequence;
+    const int32_t *drafts = sequence->tokens + sequence->n_tokens;
+    size_t n_vocab = llmc_model_shape_of(runtime->model)->n_vocab;
+    llmc_choice *choice = sequence->user;
+    choice->n_sampled = 0;
+    choice->outcome = LLMCALL_FINISH_NONE;
+    uint32_t n_right = 0;
+    for (;;) {
+        sample_token(runtime, sequence, rows + n_right * n_vocab);
+        if (n_right == item->n_drafts || choice->sampled[n_right] != drafts[n_right]) break;
+        n_right++;
+        if (choice->outcome) break;
+    }
+    if (item->n_drafts > 0) count_drafts(call_of(item), item->n_drafts, n_right);
+}
+
+/* Rows of logits to the items that wanted them; the sampler changes them in place. */
+static void use_logits(llmc_runtime *runtime, const llmc_step *step, float *logits) {
     size_t n_vocab = llmc_model_shape_of(runtime->model)->n_vocab;
     for (uint32_t i = 0; i < step->n_items; i++) {
         const llmc_step_item *item = &step->items[i];
@@ -309,7 +335,7 @@ static void use_logits(llmc_runtime *runtime, const llmc_step *step, const float
             logits += item->n_tokens * n_vocab;
         } else if (item->wants_logits == 1) {
             sample_item(runtime, item, logits);
-            logits += n_vocab;
+            logits += (1 + item->n_drafts) * n_vocab;
         }
     }
 }
@@ -318,9 +344,12 @@ static void use_logits(llmc_runtime *runtime, const llmc_step *step, const float
 
 static void advance_choice(llmcall_call *call, llmc_choice *choice) {
     llmc_sched *sched = call->runtime->sched;
+    uint32_t n = choice->n_sampled - (choice->outcome != LLMCALL_FINISH_NONE); /* a token that ends the answer is no input */
+    int goes_on = 1;
+    for (uint32_t i = 0; i < n && goes_on; i++) goes_on = llmc_sched_append(sched, choice->sequence, choice->sampled[i]);
     if (choice->outcome == LLMCALL_FINISH_ERROR) end_call(call, LLMCALL_E_NO_MEMORY, NULL);
     else if (choice->outcome) finish_choice(call, choice, choice->outcome);
-    else if (!llmc_sched_append(sched, choice->sequence, choice->token)) finish_choice(call, choice, LLMCALL_FINISH_LENGTH);
+    else if (!goes_on) finish_choice(call, choice, LLMCALL_FINISH_LENGTH);
 }
 
 /* finish_choice and end_call may free a call, and with it sequences that later items point to: what is needed of the items is
@@ -366,7 +395,7 @@ int llmc_step_runtime(llmcall_engine *engine, llmc_runtime *runtime) {
     llmcall_init(&error, sizeof error);
     const float *logits = NULL;
     llmcall_status status = llmc_model_run(runtime->model, &batch, &logits, &error);
-    if (!status) use_logits(runtime, &step, logits);
+    if (!status) use_logits(runtime, &step, (float *)logits); /* ours until the next run */
 
     llmc_mutex_lock(&engine->lock);
     advance_all(runtime, &step, status, &error);

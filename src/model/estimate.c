@@ -102,6 +102,17 @@ static llmcall_status set_vocab_size(llmc_model_plan *plan, llmcall_error *error
     return llmc_fail(error, LLMCALL_E_FORMAT, NULL, key, "The file has neither a vocabulary nor the key %s.", key);
 }
 
+/* A full-precision model is computed in full precision. */
+static llmcall_status choose_kv_type(llmc_model_plan *plan, const llmcall_model_options *options, llmcall_error *error) {
+    llmc_model_shape *s = &plan->shape;
+    s->kv_type = options->kv_type;
+    if (s->kv_type == LLMCALL_KV_AUTO) s->kv_type = plan->weights.all_f32 ? LLMC_KV_F32 : LLMC_KV_F16;
+    if (s->kv_type != LLMC_KV_Q8_0 || s->head_dim % LLMC_KV_Q8_DIMS == 0) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "kv_type",
+                     "The model's heads have %u dimensions; a q8_0 KV cache needs a multiple of %d.", s->head_dim,
+                     LLMC_KV_Q8_DIMS);
+}
+
 static void fill_shape(llmc_model_plan *plan) {
     const llmc_hparams *h = &plan->hparams;
     const llmc_quant_type *type = llmc_quant_type_find(plan->weights.most_type);
@@ -115,7 +126,6 @@ static void fill_shape(llmc_model_plan *plan) {
     s->n_ff = h->n_ff;
     s->context_length = h->context_length;
     s->parameters = plan->weights.parameters;
-    s->kv_type = plan->weights.all_f32 ? LLMC_KV_F32 : LLMC_KV_F16; /* a full-precision model is computed in full precision */
     snprintf(s->quantization, sizeof s->quantization, "%s", type ? type->name : "");
 }
 
@@ -213,6 +223,8 @@ static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_
     if (status == LLMCALL_OK) status = llmc_weights_check(plan->gguf, &plan->hparams, backend, &plan->weights, error);
     if (status != LLMCALL_OK) return status;
     fill_shape(plan);
+    status = choose_kv_type(plan, options, error);
+    if (status != LLMCALL_OK) return status;
     m->parameters = plan->shape.parameters;
     m->weights_bytes = plan->weights.device_bytes;
     m->compute_bytes = compute_bytes(plan, backend);

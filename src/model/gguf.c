@@ -247,6 +247,13 @@ void llmc_gguf_close(llmc_gguf **gguf) {
     llmc_free(closed->env, closed);
 }
 
+int llmc_gguf_is_of_files(const llmc_gguf *gguf) {
+    for (size_t i = 0; i < gguf->n_parts; i++) {
+        if (gguf->parts[i].source.file < 0) return 0;
+    }
+    return 1;
+}
+
 llmcall_status llmc_gguf_read(llmc_gguf *gguf, const llmc_gguf_tensor *tensor, uint64_t offset, void *dst, size_t size,
                               llmcall_error *error) {
     if (size > tensor->n_bytes || offset > tensor->n_bytes - size)

@@ -81,6 +81,9 @@ const llmc_gguf_tensor *llmc_gguf_tensor_at(const llmc_gguf *gguf, size_t i);   
 const llmc_gguf_tensor *llmc_gguf_find_tensor(const llmc_gguf *gguf, const char *name); /* NULL if there is none */
 uint64_t llmc_gguf_data_bytes(const llmc_gguf *gguf);                                   /* of all tensors */
 
+/* 1: the tensors come from files, and any number of threads may read at once. */
+int llmc_gguf_is_of_files(const llmc_gguf *gguf);
+
 /* Bytes [offset, offset + size) of a tensor. Blocks while it reads. From files: any thread at any time; from readers: as the
  * reader allows. LLMCALL_E_IO also if the file shrank meanwhile. */
 llmcall_status llmc_gguf_read(llmc_gguf *gguf, const llmc_gguf_tensor *tensor, uint64_t offset, void *dst, size_t size,

@@ -206,6 +206,7 @@ static llmcall_status check_matrix(check *c, const llmc_gguf_tensor *tensor, llm
     size_t bytes = c->backend->call->weight_bytes(c->backend, tensor->type, rows, cols);
     if (!type || !type->supported || tensor->type >= MAX_TYPE_ID || bytes == 0) return fail_type(tensor, error);
     c->plan->device_bytes += bytes;
+    c->plan->matrix_bytes += bytes;
     c->elements_of_type[tensor->type] += (uint64_t)rows * cols;
     if (tensor->type != LLMC_TYPE_F32) c->plan->all_f32 = 0;
     plan_staging(c->plan, tensor->n_bytes < STAGING_BYTES ? tensor->n_bytes : STAGING_BYTES);
@@ -283,6 +284,8 @@ typedef struct loader {
     uint8_t *staging;
     size_t staging_bytes;
     uint64_t done, total;
+    llmc_weight_source *sources; /* of files: matrices that are still to be read; NULL: each is read at once */
+    size_t n_sources;
 } loader;
 
 static llmcall_status report(loader *l, uint64_t bytes, llmcall_error *error) {
@@ -293,19 +296,47 @@ static llmcall_status report(loader *l, uint64_t bytes, llmcall_error *error) {
                      (unsigned long long)l->total);
 }
 
-static llmcall_status load_matrix(loader *l, const llmc_gguf_tensor *tensor, llmc_weight **weight, llmcall_error *error) {
-    uint32_t rows = (uint32_t)tensor->dims[1], cols = (uint32_t)tensor->dims[0];
+/* Piece by piece on this thread, as an application's reader wants it. */
+static llmcall_status fill_matrix(loader *l, const llmc_gguf_tensor *tensor, llmc_weight *weight, llmcall_error *error) {
+    uint32_t rows = (uint32_t)tensor->dims[1];
     size_t row_bytes = (size_t)(tensor->n_bytes / rows);
     size_t fit = l->staging_bytes / row_bytes;
     uint32_t step = fit >= rows ? rows : (uint32_t)(fit / FILL_ROWS * FILL_ROWS);
-    llmcall_status status = l->backend->call->weight_create(l->backend, tensor->type, rows, cols, weight, error);
+    llmcall_status status = LLMCALL_OK;
     for (uint32_t row = 0; row < rows && status == LLMCALL_OK; row += step) {
         uint32_t n = rows - row < step ? rows - row : step;
         status = llmc_gguf_read(l->gguf, tensor, (uint64_t)row * row_bytes, l->staging, n * row_bytes, error);
-        if (status == LLMCALL_OK) status = l->backend->call->weight_fill(l->backend, *weight, row, n, l->staging, error);
+        if (status == LLMCALL_OK) status = l->backend->call->weight_fill(l->backend, weight, row, n, l->staging, error);
         if (status == LLMCALL_OK) status = report(l, (uint64_t)n * row_bytes, error);
     }
     return status;
+}
+
+static llmcall_status load_matrix(loader *l, const llmc_gguf_tensor *tensor, llmc_weight **weight, llmcall_error *error) {
+    uint32_t rows = (uint32_t)tensor->dims[1], cols = (uint32_t)tensor->dims[0];
+    llmcall_status status = l->backend->call->weight_create(l->backend, tensor->type, rows, cols, weight, error);
+    if (status != LLMCALL_OK) return status;
+    if (!l->sources) return fill_matrix(l, tensor, *weight, error);
+    l->sources[l->n_sources++] = (llmc_weight_source){.weight = *weight, .tensor = tensor};
+    return LLMCALL_OK;
+}
+
+static llmcall_status read_rows(void *user, const void *source, uint32_t first_row, uint32_t n_rows, void *dst,
+                                llmcall_error *error) {
+    const loader *l = user;
+    const llmc_gguf_tensor *tensor = source;
+    uint64_t row_bytes = tensor->n_bytes / tensor->dims[1];
+    return llmc_gguf_read(l->gguf, tensor, first_row * row_bytes, dst, (size_t)(n_rows * row_bytes), error);
+}
+
+static llmcall_status report_rows(void *user, uint64_t bytes, llmcall_error *error) {
+    return report(user, bytes, error);
+}
+
+static llmcall_status read_matrices(loader *l, llmcall_error *error) {
+    const llmc_weight_reader reader = {.read = read_rows, .progress = report_rows, .user = l};
+    if (l->n_sources == 0) return LLMCALL_OK;
+    return l->backend->call->weight_read(l->backend, l->sources, l->n_sources, &reader, error);
 }
 
 /* A vector as floats at the second half of the staging memory. */
@@ -360,13 +391,19 @@ llmcall_status llmc_weights_load(const llmc_env *env, llmc_gguf *gguf, const llm
     weights->layers = llmc_zalloc_array(env, hparams->n_layers, sizeof *weights->layers);
     weights->inv_freq = llmc_zalloc_array(env, hparams->rope.n_rot / 2, sizeof *weights->inv_freq);
     l.staging = llmc_alloc(env, l.staging_bytes);
-    if (!weights->layers || !weights->inv_freq || !l.staging) {
+    int at_once = llmc_gguf_is_of_files(gguf); /* the matrices, by all threads; vectors come first */
+    if (at_once) l.sources = llmc_alloc_array(env, llmc_gguf_n_tensors(gguf), sizeof *l.sources);
+    if (!weights->layers || !weights->inv_freq || !l.staging || (at_once && !l.sources)) {
         status = llmc_fail_memory(error, "the model's weights");
     } else {
-        status = report(&l, 0, error);
+        status = backend->call->weight_reserve(backend, (size_t)plan->matrix_bytes, error);
+        if (status == LLMCALL_OK) status = report(&l, 0, error);
         if (status == LLMCALL_OK) status = walk_all(&w, error);
         if (status == LLMCALL_OK) status = load_rope(&l, hparams, weights, error);
+        if (status == LLMCALL_OK) status = read_matrices(&l, error);
     }
+    (void)backend->call->weight_reserve(backend, 0, NULL);
+    llmc_free(env, l.sources);
     llmc_free(env, l.staging);
     return status;
 }

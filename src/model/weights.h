@@ -35,6 +35,7 @@ typedef struct llmc_weights {
 typedef struct llmc_weights_plan {
     uint64_t file_bytes;   /* to be read */
     uint64_t device_bytes; /* weights as the backend holds them */
+    uint64_t matrix_bytes; /* of them, matrices */
     uint64_t parameters;   /* elements of all tensors */
     size_t staging_bytes;  /* the largest piece that is read at once */
     int32_t most_type;     /* the type of most matrix elements */

@@ -7,21 +7,20 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "sampler/passes.h"
+
 /* A weight is exp(x), x <= 0, as a float in [0, 1]. Its mass is that in units of 2^-40, an integer: sums of masses are exact,
  * so no order of adding, no tier and no compiler can change which token a number falls on. Adding 2^52 rounds a double to an
  * integer, ties to even, and leaves it in the low bits: unlike a conversion, that is a vector instruction everywhere. */
-#define LLMC_SAMPLER_MASS_ONE 0x1p40f
+#define LLMC_SAMPLER_MASS_ONE  0x1p40f
+#define LLMC_SAMPLER_MASS_BIAS (uint64_t)0x4330000000000000
 
 static inline uint64_t llmc_sampler_mass(float weight) {
     double rounded = (double)weight * 0x1p40 + 0x1p52;
     uint64_t bits;
     memcpy(&bits, &rounded, sizeof bits);
-    return bits - 0x4330000000000000;
+    return bits - LLMC_SAMPLER_MASS_BIAS;
 }
-
-/* out[i] = exp((values[i] - max) * scale) for values <= max; out may be values, or NULL. Returns the sum of the masses.
- * Weights too small to have a mass are 0. Plain multiplications and additions, the same on every machine. */
-uint64_t llmc_sampler_weigh(const float *values, size_t n, float max, float scale, float *out);
 
 /* Natural logarithm of a positive normal number, to about 1 unit in the last place of a float; the same on every machine. */
 double llmc_sampler_log(double x);
@@ -35,6 +34,7 @@ uint64_t llmc_sampler_random(uint64_t seed, uint32_t choice, uint64_t position);
 typedef struct llmc_sampler_threshold {
     float value;
     size_t take;
+    uint64_t mass; /* of what a nucleus keeps; of others 0 */
 } llmc_sampler_threshold;
 
 typedef struct llmc_sampler_entry {
@@ -44,20 +44,23 @@ typedef struct llmc_sampler_entry {
 
 /* The k largest values (ties: lower index) into entries, which is a heap with the least of them in front. Returns how many:
  * k or n. No NaN. */
-size_t llmc_sampler_largest(const float *values, size_t n, size_t k, llmc_sampler_entry *entries);
+size_t llmc_sampler_largest(const llmc_sampler_passes *passes, const float *values, size_t n, size_t k,
+                            llmc_sampler_entry *entries);
 
 /* The k largest, 1 <= k <= n. */
-llmc_sampler_threshold llmc_sampler_top_k(const float *values, size_t n, size_t k);
-/* The fewest largest weights whose masses reach target, 1 <= target <= sum of masses. */
-llmc_sampler_threshold llmc_sampler_nucleus(const float *weights, size_t n, uint64_t target);
+llmc_sampler_threshold llmc_sampler_top_k(const llmc_sampler_passes *passes, const float *values, size_t n, size_t k);
+/* The fewest largest weights whose masses reach target, 1 <= target <= mass, the sum of all masses. spare: room for capacity +
+ * LLMC_SAMPLER_BLOCK floats; how many changes nothing but the speed; NULL: none. */
+llmc_sampler_threshold llmc_sampler_nucleus(const llmc_sampler_passes *passes, const float *weights, size_t n, uint64_t mass,
+                                            uint64_t target, float *spare, size_t capacity);
 
-/* Moves what is kept to the front, order unchanged, and returns how many. ids moves along; identity: ids is not read, as
- * ids[i] would be i. */
-size_t llmc_sampler_keep(float *values, uint32_t *ids, size_t n, int identity, llmc_sampler_threshold threshold);
+/* Copies what is kept and its indices in order, and returns how many. */
+size_t llmc_sampler_keep(const llmc_sampler_passes *passes, const float *values, size_t n, llmc_sampler_threshold threshold,
+                         float *out, uint32_t *ids);
+/* Moves what is kept to the front, order unchanged, and returns how many. */
+size_t llmc_sampler_compact(float *values, uint32_t *ids, size_t n, llmc_sampler_threshold threshold);
 
-/* Replaces NaN by -inf, +inf and what is above 1e30 by 1e30, what is below -1e30 by -inf, -0 by 0. Returns the maximum. */
-float llmc_sampler_tidy(float *values, size_t n);
-/* Index of the first value equal to x, or 0. */
-size_t llmc_sampler_find(const float *values, size_t n, float x);
+/* Index of the first value equal to max, the maximum of all; or 0. */
+size_t llmc_sampler_find(const llmc_sampler_passes *passes, const float *values, size_t n, float max);
 
 #endif

@@ -23,8 +23,11 @@ struct llmc_sampler {
     uint32_t n_seen;
     uint32_t *seen;     /* (n_vocab) distinct tokens of prompt and answer, in order of appearance; NULL: no penalty asks */
     seen_token *counts; /* (n_vocab) */
-    uint32_t *ids;      /* tokens of the candidates that filters left; NULL: no filter asks */
-    float *raw;         /* (n_vocab) the model's own logits, for the log-probabilities; NULL: not asked */
+    const llmc_sampler_passes *passes;
+    size_t capacity; /* candidates that spare and ids are meant for; both have room for a block more */
+    float *spare;    /* logits or weights of candidates; NULL: no filter asks */
+    uint32_t *ids;   /* their tokens */
+    float *raw;      /* (n_vocab) the model's own logits, for the log-probabilities; NULL: not asked */
 };
 
 void llmc_sampler_params_defaults(llmc_sampler_params *params) {
@@ -53,25 +56,29 @@ static int has_penalty(const llmc_sampler_params *params) {
     return params->presence_penalty != 0.0f || params->frequency_penalty != 0.0f || params->repetition_penalty != 1.0f;
 }
 
+/* Of a whole row only those near the end of the nucleus, or above min_p, are looked at one by one; with more than an eighth of
+ * it another way is as fast. */
 static size_t candidates_needed(const llmc_sampler_params *params, uint32_t n_vocab) {
     if (params->temperature == 0.0f) return 0;
     if (params->top_k > 0) return (size_t)params->top_k;
-    return params->top_p < 1.0f || params->min_p > 0.0f ? n_vocab : 0;
+    return params->top_p < 1.0f || params->min_p > 0.0f ? n_vocab / 8 : 0;
 }
 
 static int take_memory(llmc_sampler *sampler) {
     const llmc_env *env = sampler->env;
     const llmc_sampler_params *params = &sampler->params;
     size_t n_vocab = sampler->n_vocab;
-    size_t n_candidates = candidates_needed(params, sampler->n_vocab);
+    sampler->capacity = candidates_needed(params, sampler->n_vocab);
+    size_t room = sampler->capacity + LLMC_SAMPLER_BLOCK;
     if (has_penalty(params)) {
         sampler->seen = llmc_alloc_array(env, n_vocab, sizeof *sampler->seen);
         sampler->counts = llmc_zalloc_array(env, n_vocab, sizeof *sampler->counts);
         if (!sampler->seen || !sampler->counts) return 0;
     }
-    if (n_candidates > 0) {
-        sampler->ids = llmc_alloc_array(env, n_candidates, sizeof *sampler->ids);
-        if (!sampler->ids) return 0;
+    if (params->temperature > 0.0f && (params->top_k > 0 || params->top_p < 1.0f || params->min_p > 0.0f)) {
+        sampler->spare = llmc_alloc_array(env, room, sizeof *sampler->spare);
+        sampler->ids = llmc_alloc_array(env, room, sizeof *sampler->ids);
+        if (!sampler->spare || !sampler->ids) return 0;
     }
     if (params->logprobs) {
         sampler->raw = llmc_alloc_array(env, n_vocab, sizeof *sampler->raw);
@@ -110,6 +117,7 @@ llmcall_status llmc_sampler_create(const llmc_env *env, const llmc_sampler_param
     sampler->params = *params;
     sampler->n_vocab = n_vocab;
     sampler->choice = choice;
+    sampler->passes = llmc_sampler_passes_best();
     settle(&sampler->params, n_vocab);
     if (!take_memory(sampler)) {
         llmc_sampler_destroy(&sampler);
@@ -125,6 +133,7 @@ void llmc_sampler_destroy(llmc_sampler **sampler) {
     const llmc_env *env = (*sampler)->env;
     llmc_free(env, (*sampler)->seen);
     llmc_free(env, (*sampler)->counts);
+    llmc_free(env, (*sampler)->spare);
     llmc_free(env, (*sampler)->ids);
     llmc_free(env, (*sampler)->raw);
     llmc_free(env, (*sampler)->bias);
@@ -174,15 +183,14 @@ static void sort_falling(llmc_sampler_entry *entries, size_t n) {
     }
 }
 
-static void report(const llmc_sampler *sampler, llmc_sample *out) {
+/* max: of raw. mass: the sum of the row's masses at temperature 1, or 0 if it is not known. */
+static void report(const llmc_sampler *sampler, const float *raw, float max, uint64_t mass, llmc_sample *out) {
     llmc_sampler_entry top[LLMC_SAMPLER_MAX_TOP];
-    const float *raw = sampler->raw;
-    float max = raw[llmc_sampler_largest(raw, sampler->n_vocab, 1, top) ? top[0].id : 0];
     if (!(max > -INFINITY)) max = 0.0f; /* nothing is possible: all get the floor */
-    uint64_t mass = llmc_sampler_weigh(raw, sampler->n_vocab, max, 1.0f, NULL);
+    if (mass == 0) mass = sampler->passes->weigh(raw, sampler->n_vocab, max, 1.0f, NULL, NULL);
     double log_sum = mass > 0 ? llmc_sampler_log((double)mass * 0x1p-40) : 0.0;
     out->logprob = logprob_of(raw[out->token], max, log_sum);
-    size_t n_top = llmc_sampler_largest(raw, sampler->n_vocab, (size_t)sampler->params.top_logprobs, top);
+    size_t n_top = llmc_sampler_largest(sampler->passes, raw, sampler->n_vocab, (size_t)sampler->params.top_logprobs, top);
     sort_falling(top, n_top);
     for (size_t i = 0; i < n_top; i++) {
         out->top[i].token = (int32_t)top[i].id;
@@ -221,51 +229,45 @@ static void apply_penalties(const llmc_sampler *sampler, float *logits) {
     }
 }
 
+static int adjusts(const llmc_sampler *sampler, const uint32_t *mask) {
+    return mask || sampler->params.n_bias > 0 || sampler->n_seen > 0;
+}
+
 /* Returns the maximum of the adjusted logits, which are tidy again. */
-static float adjust(const llmc_sampler *sampler, float *logits, const uint32_t *mask, float max) {
+static float adjust(const llmc_sampler *sampler, float *logits, const uint32_t *mask) {
     const llmc_sampler_params *params = &sampler->params;
-    if (!mask && params->n_bias == 0 && sampler->n_seen == 0) return max;
     if (mask) apply_mask(logits, sampler->n_vocab, mask);
     for (size_t i = 0; i < params->n_bias; i++) logits[params->bias[i].token] += params->bias[i].bias;
     apply_penalties(sampler, logits);
-    return llmc_sampler_tidy(logits, sampler->n_vocab);
+    return sampler->passes->tidy(logits, sampler->n_vocab);
 }
 
 /* ---- The draw ---- */
 
 static const size_t all_equal = SIZE_MAX;
 
-/* Nothing outside can be in the nucleus: n weights of less than slack / n have less mass together than slack. The factor
- * covers the rounding to float. */
-static float nucleus_floor(uint64_t slack, size_t n) {
-    return (float)(slack / n) * (0.999f / LLMC_SAMPLER_MASS_ONE);
+/* A number below mass. */
+static uint64_t random_below(const llmc_sampler *sampler, uint64_t position, uint64_t mass) {
+    uint64_t random = llmc_sampler_random(sampler->params.seed, sampler->choice, position);
+    return (uint64_t)(((unsigned __int128)random * mass) >> 64);
 }
 
-/* Filters the weights in place; returns how many are left and their mass in *mass. */
-static size_t filter(llmc_sampler *sampler, float *weights, size_t n, int identity, uint64_t *mass) {
-    const llmc_sampler_params *params = &sampler->params;
-    uint32_t *ids = sampler->ids;
-    if (params->top_p < 1.0f) {
-        uint64_t target = (uint64_t)((double)params->top_p * (double)*mass);
-        if (target > *mass) target = *mass;
-        if (target == 0) target = 1;
-        llmc_sampler_threshold floor = {nucleus_floor(*mass - target, n), all_equal};
-        n = llmc_sampler_keep(weights, ids, n, identity, floor);
-        n = llmc_sampler_keep(weights, ids, n, 0, llmc_sampler_nucleus(weights, n, target));
-        identity = 0;
-    }
-    if (params->min_p > 0.0f) {
-        n = llmc_sampler_keep(weights, ids, n, identity, (llmc_sampler_threshold){params->min_p, all_equal});
-    }
-    *mass = 0;
-    for (size_t i = 0; i < n; i++) *mass += llmc_sampler_mass(weights[i]);
-    return n;
+static uint64_t target_of(float top_p, uint64_t mass) {
+    uint64_t target = (uint64_t)((double)top_p * (double)mass);
+    if (target > mass) target = mass;
+    return target > 0 ? target : 1;
 }
 
-static size_t walk(const float *weights, size_t n, uint64_t target) {
+/* Where the masses of what is kept, added up in order, exceed target. */
+static size_t walk(const float *weights, size_t n, llmc_sampler_threshold kept, uint64_t target) {
     uint64_t sum = 0;
     size_t last = 0;
     for (size_t i = 0; i < n; i++) {
+        if (!(weights[i] >= kept.value)) continue;
+        if (weights[i] == kept.value && kept.take-- == 0) {
+            kept.take = 0;
+            continue;
+        }
         uint64_t mass = llmc_sampler_mass(weights[i]);
         sum += mass;
         if (sum > target) return i;
@@ -274,23 +276,98 @@ static size_t walk(const float *weights, size_t n, uint64_t target) {
     return last;
 }
 
-static uint32_t draw(llmc_sampler *sampler, float *logits, float max, uint64_t position) {
+static const llmc_sampler_threshold everything = {0.0f, SIZE_MAX, 0};
+
+/* The chunk that target falls into; *target becomes relative to it. */
+static size_t chunk_of(const uint64_t chunks[LLMC_SAMPLER_CHUNKS], uint64_t *target) {
+    size_t c = 0;
+    for (; c < LLMC_SAMPLER_CHUNKS - 1 && chunks[c] <= *target; c++) *target -= chunks[c];
+    return c;
+}
+
+/* From some candidates in sampler->spare and ids, logits still. */
+static uint32_t draw_candidate(llmc_sampler *sampler, size_t n, float max, uint64_t position) {
     const llmc_sampler_params *params = &sampler->params;
+    float *weights = sampler->spare;
+    uint64_t mass = sampler->passes->weigh(weights, n, max, 1.0f / params->temperature, weights, NULL);
+    if (params->top_p < 1.0f) {
+        uint64_t target = target_of(params->top_p, mass);
+        llmc_sampler_threshold nucleus = llmc_sampler_nucleus(sampler->passes, weights, n, mass, target, NULL, 0);
+        n = llmc_sampler_compact(weights, sampler->ids, n, nucleus);
+    }
+    if (params->min_p > 0.0f)
+        n = llmc_sampler_compact(weights, sampler->ids, n, (llmc_sampler_threshold){params->min_p, all_equal, 0});
+    mass = sampler->passes->mass_from(weights, n, 0.0f, NULL);
+    return sampler->ids[walk(weights, n, everything, random_below(sampler, position, mass))];
+}
+
+/* Everything that could have a weight of min_p, and a little more, into the candidates; 0 if that is too many. */
+static size_t gather_likely(const llmc_sampler *sampler, const float *logits, float max) {
+    const llmc_sampler_params *params = &sampler->params;
+    double reach = (0.001 - llmc_sampler_log((double)params->min_p)) * (double)params->temperature;
+    float least = (float)((double)max - reach);
+    least -= fabsf(least) * 0x1p-22f; /* whichever way it was rounded */
+    size_t n =
+        sampler->passes->gather(logits, sampler->n_vocab, least, INFINITY, sampler->spare, sampler->ids, sampler->capacity);
+    return n <= sampler->capacity ? n : 0;
+}
+
+/* From a whole row without filters, which is weighed twice where the token is and once elsewhere, and never written. *mass: of
+ * all. */
+static uint32_t draw_unfiltered(llmc_sampler *sampler, const float *logits, float max, uint64_t position, uint64_t *mass) {
+    uint64_t chunks[LLMC_SAMPLER_CHUNKS];
+    float weights[256];
     size_t n = sampler->n_vocab;
-    int identity = 1;
+    float scale = 1.0f / sampler->params.temperature;
+    *mass = sampler->passes->weigh(logits, n, max, scale, NULL, chunks);
+    uint64_t target = random_below(sampler, position, *mass);
+    size_t chunk = llmc_sampler_chunk(n);
+    size_t begin = chunk_of(chunks, &target) * chunk, end = n - begin < chunk ? n : begin + chunk;
+    for (;; begin += sizeof weights / sizeof *weights) {
+        size_t some = end - begin < sizeof weights / sizeof *weights ? end - begin : sizeof weights / sizeof *weights;
+        uint64_t part = sampler->passes->weigh(logits + begin, some, max, scale, weights, NULL);
+        if (part > target || begin + some == end) return (uint32_t)(begin + walk(weights, some, everything, target));
+        target -= part;
+    }
+}
+
+/* From a whole row with top_p or min_p. The logits become weights. */
+static uint32_t draw_filtered(llmc_sampler *sampler, float *logits, float max, uint64_t position, uint64_t *mass) {
+    const llmc_sampler_params *params = &sampler->params;
+    const llmc_sampler_passes *passes = sampler->passes;
+    uint64_t chunks[LLMC_SAMPLER_CHUNKS];
+    size_t n = sampler->n_vocab;
+    *mass = passes->weigh(logits, n, max, 1.0f / params->temperature, logits, NULL);
+    llmc_sampler_threshold kept = {params->min_p, all_equal, 0};
+    if (params->top_p < 1.0f) {
+        uint64_t target = target_of(params->top_p, *mass);
+        llmc_sampler_threshold nucleus =
+            llmc_sampler_nucleus(passes, logits, n, *mass, target, sampler->spare, sampler->capacity);
+        if (!(params->min_p > nucleus.value)) kept = nucleus;
+    }
+    uint64_t left = passes->mass_from(logits, n, kept.value, chunks);
+    if (kept.take != all_equal && left != kept.mass) /* some that equal the threshold are out */
+        return (uint32_t)walk(logits, n, kept, random_below(sampler, position, kept.mass));
+    kept.take = all_equal;
+    uint64_t target = random_below(sampler, position, left);
+    size_t chunk = llmc_sampler_chunk(n);
+    size_t begin = chunk_of(chunks, &target) * chunk;
+    return (uint32_t)(begin + walk(logits + begin, n - begin < chunk ? n - begin : chunk, kept, target));
+}
+
+/* *mass: the sum of the row's masses at this temperature, where it was computed. */
+static uint32_t draw(llmc_sampler *sampler, float *logits, float max, uint64_t position, uint64_t *mass) {
+    const llmc_sampler_params *params = &sampler->params;
+    size_t n = 0;
     if (params->top_k > 0) {
-        llmc_sampler_threshold threshold = llmc_sampler_top_k(logits, n, (size_t)params->top_k);
-        n = llmc_sampler_keep(logits, sampler->ids, n, 1, threshold);
-        identity = 0;
+        llmc_sampler_threshold threshold = llmc_sampler_top_k(sampler->passes, logits, sampler->n_vocab, (size_t)params->top_k);
+        n = llmc_sampler_keep(sampler->passes, logits, sampler->n_vocab, threshold, sampler->spare, sampler->ids);
+    } else if (params->min_p > 0.0f && params->top_p == 1.0f) {
+        n = gather_likely(sampler, logits, max);
     }
-    uint64_t mass = llmc_sampler_weigh(logits, n, max, 1.0f / params->temperature, logits);
-    if (params->top_p < 1.0f || params->min_p > 0.0f) {
-        n = filter(sampler, logits, n, identity, &mass);
-        identity = 0;
-    }
-    uint64_t random = llmc_sampler_random(params->seed, sampler->choice, position);
-    size_t at = walk(logits, n, (uint64_t)(((unsigned __int128)random * mass) >> 64));
-    return identity ? (uint32_t)at : sampler->ids[at];
+    if (n > 0) return draw_candidate(sampler, n, max, position);
+    if (params->top_p < 1.0f || params->min_p > 0.0f) return draw_filtered(sampler, logits, max, position, mass);
+    return draw_unfiltered(sampler, logits, max, position, mass);
 }
 
 static uint32_t lowest_allowed(const uint32_t *mask, uint32_t n_vocab) {
@@ -301,19 +378,17 @@ static uint32_t lowest_allowed(const uint32_t *mask, uint32_t n_vocab) {
 }
 
 void llmc_sampler_sample(llmc_sampler *sampler, float *logits, const uint32_t *mask, uint64_t position, llmc_sample *out) {
+    const llmc_sampler_params *params = &sampler->params;
     size_t n = sampler->n_vocab;
+    int adjusted = adjusts(sampler, mask);
     memset(out, 0, sizeof *out);
-    float max = llmc_sampler_tidy(logits, n);
-    if (sampler->raw) memcpy(sampler->raw, logits, n * sizeof *logits);
-    max = adjust(sampler, logits, mask, max);
-    uint32_t token;
-    if (!(max > -INFINITY)) {
-        token = lowest_allowed(mask, sampler->n_vocab);
-    } else if (sampler->params.temperature == 0.0f) {
-        token = (uint32_t)llmc_sampler_find(logits, n, max);
-    } else {
-        token = draw(sampler, logits, max, position);
-    }
-    out->token = (int32_t)token;
-    if (sampler->raw) report(sampler, out);
+    float raw_max = sampler->passes->tidy(logits, n);
+    const float *raw = logits;
+    if (params->logprobs && (adjusted || params->temperature > 0.0f)) raw = memcpy(sampler->raw, logits, n * sizeof *logits);
+    float max = adjusted ? adjust(sampler, logits, mask) : raw_max;
+    uint64_t mass = 0;
+    if (!(max > -INFINITY)) out->token = (int32_t)lowest_allowed(mask, sampler->n_vocab);
+    else if (params->temperature == 0.0f) out->token = (int32_t)llmc_sampler_find(sampler->passes, logits, n, max);
+    else out->token = (int32_t)draw(sampler, logits, max, position, &mass);
+    if (params->logprobs) report(sampler, raw, raw_max, adjusted || params->temperature != 1.0f ? 0 : mass, out);
 }

@@ -111,6 +111,7 @@ static uint32_t place(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
     item->sequence = sequence;
     item->start = sequence->n_computed;
     item->n_tokens = n;
+    item->n_drafts = 0;
     item->wants_logits = logits_wanted(sequence, n);
     sequence->stamp = sched->stamp;
     sched->n_tokens += n;
@@ -313,6 +314,57 @@ static void place_prompts(llmc_sched *sched) {
     }
 }
 
+/* ---- Drafts ------------------------------------------------------------------------------------------------------------ */
+
+/* A decode, and not of the last but one token that the answer may have: nothing is computed after the last. */
+static int may_draft(const llmc_step_item *item) {
+    const llmc_sequence *sequence = item->sequence;
+    return sequence->draft.longest > 0 && item->wants_logits == 1 && item->n_tokens == 1 &&
+           sequence->n_tokens + 1 < sequence->group->max_tokens;
+}
+
+/* Rows behind the last known token for which there are pages; one more is taken only while every running sequence could have
+ * its next, and nobody is preempted. */
+static uint32_t draft_room(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
+    uint32_t need = llmc_sched_pages_for(sequence->n_tokens + n);
+    while (sequence->n_pages < need && llmc_kv_available(sched->kv) > sched->n_running) {
+        if (!acquire_page(sched, sequence)) break;
+    }
+    return min_u32(n, sequence->n_pages * PAGE_TOKENS - sequence->n_tokens);
+}
+
+/* Up to n drafts for an item that may have some; returns how many. */
+static uint32_t place_draft(llmc_sched *sched, llmc_step_item *item, uint32_t n) {
+    llmc_sequence *sequence = item->sequence;
+    llmc_draft_learn(&sequence->draft, sequence->n_guessed, sequence->n_right);
+    sequence->n_guessed = 0;
+    n = min_u32(n, sequence->group->max_tokens - sequence->n_tokens - 1);
+    n = llmc_draft_guess(&sequence->draft, sequence->tokens, sequence->n_tokens, n);
+    if (n > 0) n = draft_room(sched, sequence, n);
+    item->n_drafts = n;
+    item->n_tokens += n;
+    sched->n_tokens += n;
+    sched->n_outputs += n;
+    return n;
+}
+
+static uint32_t rows_for_drafts(const llmc_sched *sched) {
+    uint32_t most = min_u32(LLMC_SCHED_DRAFT_ROWS, sched->options.max_step_tokens);
+    if (sched->n_tokens >= most) return 0;
+    return min_u32(most - sched->n_tokens, sched->options.max_outputs - sched->n_outputs);
+}
+
+static void place_drafts(llmc_sched *sched) {
+    uint32_t rows = rows_for_drafts(sched);
+    uint32_t n = 0;
+    for (uint32_t i = 0; rows > 0 && i < sched->n_items; i++) n += may_draft(&sched->items[i]) != 0;
+    for (uint32_t i = 0; n > 0 && i < sched->n_items; i++) {
+        if (!may_draft(&sched->items[i])) continue;
+        rows -= place_draft(sched, &sched->items[i], (rows + n - 1) / n);
+        n--;
+    }
+}
+
 /* ---- The step ---------------------------------------------------------------------------------------------------------- */
 
 void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
@@ -328,6 +380,7 @@ void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
         admit(sched);
         place_prompts(sched);
     }
+    place_drafts(sched);
     sched->committed = 0;
     *step = (llmc_step){.items = sched->items,
                         .n_items = sched->n_items,

@@ -128,6 +128,18 @@ static llmcall_status check_request(const llmc_sched *sched, const llmc_sched_re
     return waiting >= sched->options.max_queue ? refuse_full_queue(sched, error) : LLMCALL_OK;
 }
 
+/* The index of all sequences lies in one block. 1, or 0: no memory. */
+static int allocate_drafts(const llmc_sched *sched, llmc_group *group, uint32_t max_draft) {
+    if (max_draft == 0) return 1;
+    size_t n_words = llmc_draft_words(group->max_tokens);
+    uint32_t *words = llmc_zalloc_array(sched->env, group->n_sequences, n_words * sizeof *words);
+    if (!words) return 0;
+    for (uint32_t i = 0; i < group->n_sequences; i++) {
+        llmc_draft_init(&group->sequences[i].draft, group->max_tokens, max_draft, words + i * n_words);
+    }
+    return 1;
+}
+
 /* Tokens a sequence may reach. The last one sampled needs no KV row, hence one more than the rows that exist. */
 static uint32_t token_limit(const llmc_sched *sched, const llmc_sched_request *request) {
     uint64_t limit = (uint64_t)request->n_tokens + request->max_new_tokens;
@@ -141,6 +153,7 @@ static void free_group(const llmc_sched *sched, llmc_group *group) {
     if (group->sequences) {
         llmc_free(sched->env, group->sequences[0].tokens);
         llmc_free(sched->env, group->sequences[0].pages);
+        llmc_free(sched->env, group->sequences[0].draft.heads);
     }
     llmc_free(sched->env, group->sequences);
     llmc_free(sched->env, group);
@@ -236,6 +249,10 @@ llmcall_status llmc_sched_submit(llmc_sched *sched, const llmc_sched_request *re
     if (status != LLMCALL_OK) return status;
     llmc_group *group = allocate_group(sched, request->n_choices, token_limit(sched, request));
     if (!group) return llmc_fail_memory(error, "the call's tokens and page tables");
+    if (!allocate_drafts(sched, group, request->max_draft)) {
+        free_group(sched, group);
+        return llmc_fail_memory(error, "the call's index for drafts");
+    }
     fill_group(sched, group, request);
     link_by_rank(sched, group);
     if (request->arrival_ns > sched->now_ns) sched->now_ns = request->arrival_ns;
@@ -323,7 +340,9 @@ static void commit_item(llmc_sched *sched, const llmc_step_item *item) {
     llmc_sequence *sequence = item->sequence;
     uint32_t n_prompt = sequence->group->n_prompt;
     if (sequence->state != LLMC_SEQUENCE_RUNNING || sequence->n_computed != item->start) return;
-    sequence->n_computed += item->n_tokens;
+    sequence->n_computed += item->n_tokens - item->n_drafts;
+    sequence->n_drafted = sequence->n_guessed = item->n_drafts;
+    sequence->n_right = 0;
     uint32_t n_rows = sequence->n_computed < n_prompt ? sequence->n_computed : n_prompt;
     if (item->start < n_prompt && n_rows / PAGE_TOKENS > item->start / PAGE_TOKENS) publish(sched, sequence, n_rows);
 }
@@ -334,10 +353,26 @@ void llmc_sched_commit(llmc_sched *sched, const llmc_step *step) {
     sched->committed = 1;
 }
 
+/* A draft's row counts as computed once a token behind it is known: as always while decoding, one token is then to be computed.
+ * Whatever the token, it is stored where the draft stood. */
+static void judge_draft(llmc_sequence *sequence, int32_t token) {
+    if (sequence->n_drafted > 0 && sequence->n_computed < sequence->n_tokens) {
+        sequence->n_computed++;
+        sequence->n_drafted--;
+    }
+    if (sequence->n_drafted == 0) return;
+    if (sequence->tokens[sequence->n_tokens] == token) {
+        sequence->n_right++;
+    } else {
+        sequence->n_drafted = 0;
+    }
+}
+
 int llmc_sched_append(llmc_sched *sched, llmc_sequence *sequence, int32_t token) {
     (void)sched;
     uint32_t limit = sequence->group->max_tokens;
     if (sequence->state == LLMC_SEQUENCE_FINISHED || sequence->n_tokens >= limit) return 0;
+    judge_draft(sequence, token);
     sequence->tokens[sequence->n_tokens++] = token;
     return sequence->n_tokens < limit;
 }

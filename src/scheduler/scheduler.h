@@ -9,6 +9,9 @@
 #define LLMC_SCHEDULER_H
 
 #include "kv/kv.h"
+#include "scheduler/draft.h"
+
+enum { LLMC_SCHED_DRAFT_ROWS = 16 }; /* drafts never make a step longer than this */
 
 typedef struct llmc_sched llmc_sched;
 
@@ -30,7 +33,8 @@ typedef struct llmc_sched_request {
     int64_t deadline_ns;     /* 0: none */
     int64_t arrival_ns;      /* now */
     uint64_t salt;
-    int all_logits; /* score: no prefix reuse, logits wanted at every prompt position */
+    int all_logits;     /* score: no prefix reuse, logits wanted at every prompt position */
+    uint32_t max_draft; /* speculation: longest draft of a choice, cut to LLMC_DRAFT_MAX; 0: none */
 } llmc_sched_request;
 
 enum { LLMC_SEQUENCE_WAITING = 0, LLMC_SEQUENCE_RUNNING = 1, LLMC_SEQUENCE_FINISHED = 2 };
@@ -55,6 +59,11 @@ typedef struct llmc_sequence {
     uint64_t stamp;       /* the last step that has it, and the last that looked at it; the scheduler's own */
     uint64_t considered;
     void *user; /* NULL at first; the engine's */
+    /* Drafts, the scheduler's own. */
+    llmc_draft draft;
+    uint32_t n_drafted; /* rows of the last step's drafts behind n_computed which no sampled token contradicts yet */
+    uint32_t n_guessed; /* drafts in the last step that had some, */
+    uint32_t n_right;   /* and those of them that were sampled */
 } llmc_sequence;
 
 /* One call: its choices over one prompt. */
@@ -85,8 +94,10 @@ typedef struct llmc_step_item {
     llmc_sequence *sequence;
     uint32_t start;    /* first position computed, = sequence->n_computed */
     uint32_t n_tokens; /* at least 1; their pages are in sequence->pages already */
-    int wants_logits;  /* 1: of its last token, which is the last known: a token is to be sampled. 2: of all its tokens (a group
-                          with all_logits; positions come again, with the same bits, after a preemption). 0: none */
+    int wants_logits;  /* 1: of its last known token, which is the sequence's last, and of the drafts behind it: tokens are to
+                          be sampled. 2: of all its tokens (a group with all_logits; positions come again, with the same bits,
+                          after a preemption). 0: none */
+    uint32_t n_drafts; /* of n_tokens: guesses at what will be sampled, in sequence->tokens behind its n_tokens known ones */
 } llmc_step_item;
 
 /* Owned by the scheduler, valid until the next plan. */
@@ -116,14 +127,18 @@ llmcall_status llmc_sched_submit(llmc_sched *sched, const llmc_sched_request *re
 
 /* The next step. Every running decode first, one token each; then prompts in chunks within what is left of max_step_tokens: the
  * first in line at least half, the rest to the shortest. Groups are admitted by rank while sequences and pages allow. When
- * pages run out the last in rank gives up its own and waits again, before those never admitted. */
+ * pages run out the last in rank gives up its own and waits again, before those never admitted. Last come drafts, in even
+ * shares, only as far as the step has fewer than LLMC_SCHED_DRAFT_ROWS tokens: up to there memory is the limit and rows cost
+ * little. */
 void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step);
 
 /* The step was computed: its rows are in the pages. Whole prompt pages become findable for others. */
 void llmc_sched_commit(llmc_sched *sched, const llmc_step *step);
 
 /* Stores a sampled token, which is the sequence's next input. 1: it goes on. 0: that was its last (max_new_tokens or the
- * context is reached): finish it with "length". At the limit already, or finished: 0, and nothing is stored. */
+ * context is reached): finish it with "length". At the limit already, or finished: 0, and nothing is stored. After an item with
+ * drafts: once for the token of the first row, and once more for each draft in turn that is the token appended before; rows of
+ * other drafts are void and will be overwritten. */
 int llmc_sched_append(llmc_sched *sched, llmc_sequence *sequence, int32_t token);
 
 /* Ends one sequence, whatever its state: its whole pages become findable and are given back. Idempotent. */

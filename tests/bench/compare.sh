@@ -1,7 +1,7 @@
 #!/bin/sh
-# tests/bench/compare.sh [OPTION...]: libllmcall beside llama.cpp on this machine; writes tests/bench/RESULTS.md and results.svg.
-#   Builds what is missing (this library, llama.cpp, the model files: the first time about 20 minutes and 8 GB in the cache), then
-#   measures, then writes. --help lists the options; --quick takes a minute or two and writes nothing.
+# tests/bench/compare.sh [OPTION...]: libllmcall beside llama.cpp on this machine; writes RESULTS.md and results.svg here.
+#   Builds what is missing (this library, llama.cpp, the model files: the first time about 20 minutes and 8 GB in the cache),
+#   then measures, then writes. --help lists the options; --quick takes a minute or two and writes nothing.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/examples/setup.sh"

@@ -1,6 +1,6 @@
 /* What this machine can do at most, as one JSON object: arithmetic of all threads together with everything in registers (8-bit
- * integer dot products, bfloat16 dot products, single-precision multiply-adds) and reading of memory. For the share of the
- * ceiling in compare.py; built with -O2 alone, the instruction sets are chosen at run time.
+ * integer and bfloat16 dot products, in vectors and in AMX's tiles, single-precision multiply-adds) and reading of memory. For
+ * the share of the ceiling in compare.py; built with -O2 alone, the instruction sets are chosen at run time.
  *
  * Usage: limits [THREADS]   (default 2) */
 #define _GNU_SOURCE
@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     CHAINS = 12,
@@ -67,6 +69,56 @@ WORKER(int8_madd256, "avx2", __m256i, _mm256_setzero_si256(), __m256i x = _mm256
 WORKER(bf16_dot512, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(), __m512i x = _mm512_set1_epi16(0x3f80), BF16_STEP)
 WORKER(fma512, "avx512f", __m512, _mm512_setzero_ps(), __m512 x = _mm512_set1_ps(1), FMA512_STEP)
 WORKER(fma256, "avx2,fma", __m256, _mm256_setzero_ps(), __m256 x = _mm256_set1_ps(1), FMA256_STEP)
+
+/* ---- AMX, as assembly: compilers learned it late, and gcc 12 drops stores to the configuration ---- */
+
+typedef struct tile_config {
+    uint8_t palette, start_row, unused[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_config;
+
+static void open_tiles(void) {
+    tile_config config = {.palette = 1};
+    for (int i = 0; i < 8; i++) config.row_bytes[i] = 64, config.rows[i] = 16;
+    __asm__ volatile("ldtilecfg %0" : : "m"(config) : "memory");
+    __asm__ volatile("tilezero %%tmm0\n tilezero %%tmm1\n tilezero %%tmm2\n tilezero %%tmm3\n tilezero %%tmm4\n"
+                     "tilezero %%tmm5\n tilezero %%tmm6\n tilezero %%tmm7"
+                     :
+                     :
+                     : "memory");
+}
+
+static void close_tiles(void) {
+    __asm__ volatile("tilerelease" : : : "memory");
+}
+
+/* CHAINS products into six sums, which is one more than the latency asks for. */
+#define SIX_PRODUCTS(op)                                                                                                       \
+    op " %%tmm7, %%tmm6, %%tmm0\n" op " %%tmm7, %%tmm6, %%tmm1\n" op " %%tmm7, %%tmm6, %%tmm2\n" op                            \
+       " %%tmm7, %%tmm6, %%tmm3\n" op " %%tmm7, %%tmm6, %%tmm4\n" op " %%tmm7, %%tmm6, %%tmm5\n"
+#define TILE_WORKER(name, op)                                                                                                  \
+    static void *name(void *id) {                                                                                              \
+        open_tiles();                                                                                                          \
+        for (long r = 0; r < rounds; r++) __asm__ volatile(SIX_PRODUCTS(op) SIX_PRODUCTS(op) : : : "memory");                  \
+        close_tiles();                                                                                                         \
+        return id;                                                                                                             \
+    }
+
+TILE_WORKER(int8_tiles, "tdpbusd")
+TILE_WORKER(bf16_tiles, "tdpbf16ps")
+
+/* CPUID leaf 7, EDX bits 22, 24 and 25, and what XCR0 and Linux (ARCH_REQ_XCOMP_PERM of <asm/prctl.h>) allow. */
+static int has_amx(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    const unsigned all = 1u << 22 | 1u << 24 | 1u << 25;
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & all) != all) return 0;
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low >> 17 & 3) == 3 && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
 
 /* Each thread reads its own part, four streams of a quarter each, so that the prefetchers have enough to follow. */
 __attribute__((target("avx2"))) static void *read_part(void *id) {
@@ -142,6 +194,10 @@ int main(int argc, char **argv) {
     printf("{\"threads\": %d, \"int8_gops\": %.1f, \"int8_by\": \"%s\", ", n_threads, int8, by);
     printf("\"fp32_gflops\": %.1f, ", wide ? rate(fma512, 32) : rate(fma256, 16));
     if (wide && __builtin_cpu_supports("avx512bf16")) printf("\"bf16_gflops\": %.1f, ", rate(bf16_dot512, 64));
+    if (has_amx()) { /* a product of tiles: 16 by 16 sums, each of 64 bytes or 32 bfloat16 */
+        printf("\"amx_int8_gops\": %.1f, ", rate(int8_tiles, 2 * 16 * 16 * 64));
+        printf("\"amx_bf16_gflops\": %.1f, ", rate(bf16_tiles, 2 * 16 * 16 * 32));
+    }
     printf("\"read_gbs\": %.1f}\n", (double)read_bytes / best_of_tries(read_part) / 1e9);
     return 0;
 }

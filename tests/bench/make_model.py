@@ -15,6 +15,8 @@ SHAPES = {
     # layers, width, feed-forward width, query heads, key/value heads, head width
     "llama-1b": dict(arch="llama", layers=16, width=2048, ffn=8192, heads=32, kv_heads=8, head=64, rope_base=500000.0,
                      eps=1e-5, context=131072, vocab="llama-bpe"),
+    "llama-0.4b": dict(arch="llama", layers=16, width=1024, ffn=4096, heads=16, kv_heads=8, head=64, rope_base=500000.0,
+                       eps=1e-5, context=131072, vocab="llama-bpe"),
     "qwen3-0.6b": dict(arch="qwen3", layers=28, width=1024, ffn=3072, heads=16, kv_heads=8, head=128, rope_base=1000000.0,
                        eps=1e-6, context=40960, vocab="qwen2"),
 }

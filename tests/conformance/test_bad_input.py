@@ -258,7 +258,7 @@ def test_a_model_that_does_not_fit(model_path):
 @pytest.mark.parametrize("name,value", [
     ("threads", -2), ("threads", 5000), ("threads", "2"), ("threads", 2**40), ("max_step_tokens", -1), ("max_step_tokens", 10**6),
     ("max_sequences", 10**6), ("max_queue", 2**33), ("max_choices", 1000), ("kv_bytes", -1), ("context_length", -1), ("context_length", 2.5),
-    ("max_memory", 2**64), ("price_prompt", -1), ("price_completion", 2**63), ("path", "a\0b"), ("name", "x" * 70)])
+    ("kv_type", "q4_0"), ("kv_type", 1), ("kv_type", ["f16"]), ("max_memory", 2**64), ("price_prompt", -1), ("price_completion", 2**63), ("path", "a\0b"), ("name", "x" * 70)])
 def test_options(name, value, model_path):
     options = {"path": model_path, "vocab_only": True, name: value}
     error = refused(lambda: llmcall.Engine(**options), Status.ARGUMENT)

@@ -3,7 +3,8 @@ import llmcall
 import pytest
 from isolated import run_python
 
-OPTIONS = [{}, {"context_length": 1024}, {"context_length": 2048, "kv_bytes": 128 << 20}, {"context_length": 512, "max_step_tokens": 64}]
+OPTIONS = [{}, {"context_length": 1024}, {"context_length": 2048, "kv_bytes": 128 << 20}, {"context_length": 512, "max_step_tokens": 64},
+           {"context_length": 1024, "kv_type": "q8_0"}]
 
 # Resident memory before and after: a prompt as long as the whole cache touches every page and the scratch of a full step.
 GROWTH = """
@@ -31,7 +32,7 @@ def test_estimate_is_what_the_engine_takes(model_path, options):
 
 def test_estimate_of_a_float_model(fixture_path):
     path = fixture_path("qwen3-dense")
-    said = llmcall.estimate(path)
+    said = llmcall.estimate(path, threads=1)
     with llmcall.Engine(path, threads=1) as engine:
         assert said.total_bytes == pytest.approx(engine.model_info().memory.total_bytes, rel=0.05)
 

@@ -150,6 +150,21 @@ def test_preemption(model_path):
     assert got == alone
 
 
+def test_q8_0_cache(model_path, tokens, expected):
+    """The promises hold for keys and values in 8 bits: in chunks, on threads, in a batch, from the cache."""
+    options = {**SMALL, "kv_type": "q8_0"}
+    with llmcall.Engine(model_path, threads=1, prefix_cache=False, **options) as alone:
+        scores, reply = bits(alone.score(tokens)), answer(alone)
+        four = answer(alone, n=4)
+    assert not np.array_equal(scores, expected[0])
+    for threads, chunk in ((2, 512), (3, 16), (1, 7)):
+        with llmcall.Engine(model_path, threads=threads, max_step_tokens=chunk, **options) as engine:
+            assert np.array_equal(bits(engine.score(tokens)), scores)
+            assert answer(engine) == reply and answer(engine) == reply
+            assert answer(engine, n=4) == four and four[:1] == reply
+            assert engine.metrics().cached_tokens >= 2 * 48
+
+
 def test_seeds(engine):
     first = answer(engine, seed=1)
     assert answer(engine, seed=1) == first and answer(engine, seed=2) != first

@@ -17,32 +17,44 @@
 
 typedef struct scene {
     uint32_t head_dim, n_positions, n_pages;
-    int half;
+    int type;
     guarded kv;
-    float *keys, *values; /* as stored: rounded to f16 where half */
+    float *keys, *values; /* as stored */
     uint32_t pages[64];
     uint64_t seed;
 } scene;
 
-static void make_scene(scene *s, const llmc_attention_kernels *kernels, uint32_t head_dim, uint32_t n_positions, int half) {
-    *s = (scene){.head_dim = head_dim, .n_positions = n_positions, .half = half, .seed = head_dim * 7919 + n_positions};
+/* What a store of n numbers keeps of them, by its definition; x must be finite. */
+static void round_row(float *x, uint32_t n, int type) {
+    for (uint32_t i = 0; i < n && type == LLMC_KV_F16; i++) x[i] = llmc_f16_to_f32(llmc_f32_to_f16(x[i]));
+    for (uint32_t i = 0; i < n && type == LLMC_KV_Q8_0; i += 32) {
+        float largest = 0;
+        for (uint32_t j = i; j < i + 32; j++) largest = fmaxf(largest, fabsf(x[j]));
+        float d = llmc_f16_to_f32(llmc_f32_to_f16(largest / 127.0f));
+        float inverse = d != 0.0f ? 1.0f / d : 0.0f;
+        for (uint32_t j = i; j < i + 32; j++) x[j] = d * rintf(fminf(fmaxf(x[j] * inverse, -127.0f), 127.0f));
+    }
+}
+
+static void make_scene(scene *s, const llmc_attention_kernels *kernels, uint32_t head_dim, uint32_t n_positions, int type) {
+    *s = (scene){.head_dim = head_dim, .n_positions = n_positions, .type = type, .seed = head_dim * 7919 + n_positions};
     s->n_pages = (n_positions + 15) / 16;
-    size_t block = llmc_kv_block_bytes(head_dim, half), n = (size_t)n_positions * head_dim;
+    size_t block = llmc_kv_block_bytes(head_dim, type), n = (size_t)n_positions * head_dim;
     s->kv = guarded_make(block * s->n_pages);
     assert_non_null(s->kv.data);
-    memset(s->kv.data, 0xff, block * s->n_pages); /* NaN in either type */
+    memset(s->kv.data, 0xff, block * s->n_pages); /* NaN in every type */
     s->keys = malloc(n * sizeof(float));
     s->values = malloc(n * sizeof(float));
     random_fill(&s->seed, s->keys, n, 4.0f);
     random_fill(&s->seed, s->values, n, 2.0f);
     for (uint32_t i = 0; i < s->n_pages; i++) s->pages[i] = s->n_pages - 1 - i;
     for (uint32_t p = 0; p < n_positions; p++) {
-        kernels->store((uint8_t *)s->kv.data + s->pages[p / 16] * block, half, head_dim, p % 16, s->keys + (size_t)p * head_dim,
+        kernels->store((uint8_t *)s->kv.data + s->pages[p / 16] * block, type, head_dim, p % 16, s->keys + (size_t)p * head_dim,
                        s->values + (size_t)p * head_dim);
     }
-    for (size_t i = 0; i < n && half; i++) {
-        s->keys[i] = llmc_f16_to_f32(llmc_f32_to_f16(s->keys[i]));
-        s->values[i] = llmc_f16_to_f32(llmc_f32_to_f16(s->values[i]));
+    for (uint32_t p = 0; p < n_positions; p++) {
+        round_row(s->keys + (size_t)p * head_dim, head_dim, type);
+        round_row(s->values + (size_t)p * head_dim, head_dim, type);
     }
 }
 
@@ -53,9 +65,9 @@ static void free_scene(scene *s) {
 }
 
 static llmc_attention_job job_of(const scene *s) {
-    llmc_attention_job job = {.head_dim = s->head_dim, .half = s->half, .pages = s->pages, .base = s->kv.data};
+    llmc_attention_job job = {.head_dim = s->head_dim, .type = s->type, .pages = s->pages, .base = s->kv.data};
     job.scale = 1.0f / sqrtf((float)s->head_dim);
-    job.page_bytes = llmc_kv_block_bytes(s->head_dim, s->half);
+    job.page_bytes = llmc_kv_block_bytes(s->head_dim, s->type);
     return job;
 }
 
@@ -126,14 +138,14 @@ static void check_alone(const llmc_attention_kernels *kernels, const scene *s, c
     free(out);
 }
 
-static void check_shape(uint32_t head_dim, uint32_t n_positions, int half, uint32_t n, uint32_t share) {
+static void check_shape(uint32_t head_dim, uint32_t n_positions, int type, uint32_t n, uint32_t share) {
     llmc_attention_kernels kernels[LLMC_TIERS];
     int n_tiers = 0;
     for (int tier = 0; tier < LLMC_TIERS; tier++) {
         if (llmc_cpu_has_tier((llmc_cpu_tier)tier)) llmc_attention_kernels_init(&kernels[n_tiers++], (llmc_cpu_tier)tier);
     }
     scene s;
-    make_scene(&s, &kernels[0], head_dim, n_positions, half);
+    make_scene(&s, &kernels[0], head_dim, n_positions, type);
     size_t bytes = (size_t)n * head_dim * sizeof(float);
     guarded q = guarded_make(bytes), out[3];
     random_fill(&s.seed, q.data, (size_t)n * head_dim, 3.0f);
@@ -154,15 +166,22 @@ static void check_shape(uint32_t head_dim, uint32_t n_positions, int half, uint3
     free_scene(&s);
 }
 
+/* Every type that can hold heads of head_dim. */
+static void check_types(uint32_t head_dim, uint32_t n_positions, uint32_t n, uint32_t share) {
+    check_shape(head_dim, n_positions, LLMC_KV_F16, n, share);
+    check_shape(head_dim, n_positions, LLMC_KV_F32, n, share);
+    if (head_dim % LLMC_KV_Q8_DIMS == 0) check_shape(head_dim, n_positions, LLMC_KV_Q8_0, n, share);
+}
+
 static void lengths_around_pages_and_groups(void **state) {
     (void)state;
     const uint32_t lengths[] = {1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 79, 127, 128, 129, 200, 257};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        for (int half = 0; half < 2; half++) {
-            check_shape(16, lengths[i], half, 1, 1);
-            check_shape(32, lengths[i], half, 3, 3);
-            check_shape(16, lengths[i], half, 14, 2);
-        }
+        check_types(16, lengths[i], 1, 1);
+        check_types(32, lengths[i], 1, 1);
+        check_types(32, lengths[i], 3, 3);
+        check_types(16, lengths[i], 14, 2);
+        check_types(32, lengths[i], 14, 2);
     }
 }
 
@@ -170,42 +189,74 @@ static void head_dimensions(void **state) {
     (void)state;
     const uint32_t dims[] = {1, 8, 16, 20, 40, 64, 80, 96, 100, 112, 128, 256};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
-        for (int half = 0; half < 2; half++) {
-            check_shape(dims[i], 75, half, 4, 4);
-            check_shape(dims[i], 75, half, 20, 3);
-        }
+        check_types(dims[i], 75, 4, 4);
+        check_types(dims[i], 75, 20, 3);
     }
 }
 
 static void job_sizes(void **state) {
     (void)state;
-    for (uint32_t n = 1; n <= LLMC_ATTENTION_QUERIES; n += n < 14 ? 1 : 7) check_shape(32, 140, (int)(n & 1), n, 1 + n % 4);
-    check_shape(16, 90, 1, LLMC_ATTENTION_QUERIES, 1);
-    check_shape(16, 48, 1, LLMC_ATTENTION_QUERIES, 1);
+    const int types[] = {LLMC_KV_F32, LLMC_KV_F16, LLMC_KV_Q8_0};
+    for (uint32_t n = 1; n <= LLMC_ATTENTION_QUERIES; n += n < 14 ? 1 : 7) check_shape(32, 140, types[n % 3], n, 1 + n % 4);
+    for (int i = 0; i < 3; i++) {
+        check_shape(32, 90 + LLMC_ATTENTION_QUERIES, types[i], LLMC_ATTENTION_QUERIES, 1);
+        check_shape(32, 48, types[i], LLMC_ATTENTION_QUERIES, 1);
+    }
 }
 
 /* The store of every tier writes the same bytes, and only its slot. */
+static void check_store(uint32_t dim, int type, const float *k, const float *v) {
+    size_t bytes = llmc_kv_block_bytes(dim, type);
+    guarded a = guarded_make(bytes), b = guarded_make(bytes);
+    memset(a.data, 0x55, bytes);
+    llmc_attention_kernels kernels;
+    llmc_attention_kernels_init(&kernels, LLMC_TIER_C);
+    kernels.store(a.data, type, dim, dim % 16, k, v);
+    for (int tier = 1; tier < LLMC_TIERS; tier++) {
+        if (!llmc_cpu_has_tier((llmc_cpu_tier)tier)) continue;
+        memset(b.data, 0x55, bytes);
+        llmc_attention_kernels_init(&kernels, (llmc_cpu_tier)tier);
+        kernels.store(b.data, type, dim, dim % 16, k, v);
+        assert_memory_equal(a.data, b.data, bytes);
+    }
+    guarded_free(&a), guarded_free(&b);
+}
+
 static void stores_are_equal(void **state) {
     (void)state;
     uint64_t seed = 9;
-    for (uint32_t dim = 1; dim <= 130; dim += dim < 18 ? 1 : 16) {
-        for (int half = 0; half < 2; half++) {
-            size_t bytes = llmc_kv_block_bytes(dim, half);
-            guarded a = guarded_make(bytes), b = guarded_make(bytes), k = guarded_make(dim * 4), v = guarded_make(dim * 4);
-            memset(a.data, 0x55, bytes);
-            random_fill(&seed, k.data, dim, 1e-4f);
-            random_fill(&seed, v.data, dim, 7e4f);
+    for (uint32_t dim = 1; dim <= 160; dim += dim < 18 ? 1 : dim < 32 ? 32 - dim : 16) {
+        guarded k = guarded_make(dim * 4), v = guarded_make(dim * 4);
+        random_fill(&seed, k.data, dim, 1e-4f);
+        random_fill(&seed, v.data, dim, 7e4f);
+        check_store(dim, LLMC_KV_F16, k.data, v.data);
+        check_store(dim, LLMC_KV_F32, k.data, v.data);
+        if (dim % LLMC_KV_Q8_DIMS == 0) check_store(dim, LLMC_KV_Q8_0, k.data, v.data);
+        guarded_free(&k), guarded_free(&v);
+    }
+}
+
+/* Zeros, numbers too small for a scale, and what is not finite: of q8_0, the same bytes on every tier; a scale that is not
+ * finite for the block where a number is not, and nothing of it in the others. */
+static void stores_of_extremes(void **state) {
+    (void)state;
+    const float odd[] = {0.0f, -0.0f, 1e-45f, 1e-30f, 1e-7f, 127.0f, -127.5f, 8.4e6f, 3e38f, INFINITY, -INFINITY, NAN};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        for (uint32_t at = 0; at < 64; at += 21) {
+            float k[64] = {0}, v[64];
+            for (uint32_t d = 0; d < 64; d++) v[d] = odd[0] + 0.5f * (float)d;
+            k[at] = v[at] = odd[i];
+            check_store(64, LLMC_KV_Q8_0, k, v);
+            uint8_t block[2 * 16 * 64 + 2 * 2 * 16 * 2] = {0};
             llmc_attention_kernels kernels;
-            llmc_attention_kernels_init(&kernels, LLMC_TIER_C);
-            kernels.store(a.data, half, dim, dim % 16, k.data, v.data);
-            for (int tier = 1; tier < LLMC_TIERS; tier++) {
-                if (!llmc_cpu_has_tier((llmc_cpu_tier)tier)) continue;
-                memset(b.data, 0x55, bytes);
-                llmc_attention_kernels_init(&kernels, (llmc_cpu_tier)tier);
-                kernels.store(b.data, half, dim, dim % 16, k.data, v.data);
-                assert_memory_equal(a.data, b.data, bytes);
+            llmc_attention_kernels_init(&kernels, llmc_cpu_best_tier());
+            kernels.store(block, LLMC_KV_Q8_0, 64, 3, k, v);
+            for (uint32_t half = 0; half < 2; half++) {
+                uint16_t scale;
+                memcpy(&scale, block + 2 * 16 * 64 + 2 * (half * 16 + 3), 2);
+                int finite = fabsf(odd[i]) / 127.0f < 65520.0f; /* what rounds to infinity in an f16 */
+                assert_int_equal(isfinite(llmc_f16_to_f32(scale)) != 0, half != at / 32 || finite);
             }
-            guarded_free(&a), guarded_free(&b), guarded_free(&k), guarded_free(&v);
         }
     }
 }
@@ -216,6 +267,7 @@ int main(void) {
         cmocka_unit_test(head_dimensions),
         cmocka_unit_test(job_sizes),
         cmocka_unit_test(stores_are_equal),
+        cmocka_unit_test(stores_of_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ static double seconds(const llmc_matmul_kernels *kernels, const llmc_packed *pac
     uint32_t n_tiles = (packed->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS;
     do {
         double t = now();
-        kernels->matmul(packed, act, n_rows, 0, n_tiles, dst, packed->rows, NULL, 0, scratch);
+        llmc_matmul_of(kernels, packed->type)(packed, act, n_rows, 0, n_tiles, dst, packed->rows, NULL, 0, scratch);
         t = now() - t;
         best = t < best ? t : best;
     } while (now() - begin < budget);
@@ -61,7 +61,7 @@ static double seconds(const llmc_matmul_kernels *kernels, const llmc_packed *pac
 }
 
 static void bench(const weight_type *type, const llmc_matmul_kernels *kernels, llmc_cpu_tier tier) {
-    llmc_act_form form = llmc_act_form_of(type->id);
+    llmc_act_form form = llmc_act_form_of(kernels, type->id);
     size_t act_bytes = llmc_act_row_bytes(form, COLS), tile_bytes = llmc_packed_tile_bytes(type->id, COLS);
     uint32_t stream_rows = (uint32_t)(STREAM_BYTES / tile_bytes) * LLMC_TILE_ROWS;
     uint8_t *act = aligned_alloc(64, act_bytes * 512);

@@ -1,5 +1,6 @@
-/* The matrix product of every type and tier: the same bits as the portable one whatever the rows, tiles and split, close to the
- * product in double precision, and never a byte beyond its buffers (each ends at a page that faults). */
+/* The matrix product of every type and tier: the same bits as the portable one whatever the rows, tiles and split (where a tier
+ * multiplies floats as bfloat16, as that of one row), close to the product in double precision, and never a byte beyond its
+ * buffers (each ends at a page that faults). */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 #include "model/quant.h"
 #include "tests/kernels/random_weights.h"
 
-enum { MAX_ROWS = 19, PAD = 5 /* floats between rows of dst */ };
+enum { MAX_ROWS = 40, PAD = 5 /* floats between rows of dst */ };
 
 /* --- memory that ends at a guard page --- */
 
@@ -63,15 +64,22 @@ static void problem_free(problem *p) {
     free(p->expected);
 }
 
+static void expect_by_rows(problem *p, const llmc_matmul_kernels *kernels, llmc_cpu_tier tier) {
+    uint32_t n_tiles = (p->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS;
+    llmc_matmul_function matmul = llmc_matmul_of(kernels, p->type->id);
+    guarded scratch = guarded_alloc(llmc_matmul_scratch_bytes(tier, p->cols));
+    for (uint32_t r = 0; r < p->n_rows; r++) {
+        uint8_t *act = p->act.data + r * p->act_bytes;
+        kernels->quantize(p->form, (const float *)(void *)p->x.data + (size_t)r * p->cols, p->cols, act);
+        matmul(&p->packed, act, 1, 0, n_tiles, p->expected + (size_t)r * p->rows, p->rows, NULL, 0, scratch.data);
+    }
+    guarded_free(&scratch);
+}
+
 static void expect_by_portable_rows(problem *p) {
     llmc_matmul_kernels c;
-    uint32_t n_tiles = (p->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS;
     llmc_matmul_kernels_init(&c, LLMC_TIER_C);
-    for (uint32_t r = 0; r < p->n_rows; r++) {
-        c.quantize(p->form, (const float *)(void *)p->x.data + (size_t)r * p->cols, p->cols, p->act.data + r * p->act_bytes);
-        c.matmul(&p->packed, p->act.data + r * p->act_bytes, 1, 0, n_tiles, p->expected + (size_t)r * p->rows, p->rows, NULL,
-                 0, NULL);
-    }
+    expect_by_rows(p, &c, LLMC_TIER_C);
 }
 
 /* In pieces, as a loader's threads do. */
@@ -86,12 +94,14 @@ static void pack_all(problem *p, uint64_t *seed) {
 }
 
 static void problem_alloc(problem *p, const weight_type *type, uint32_t rows, uint32_t cols, uint32_t n_rows) {
+    llmc_matmul_kernels c;
+    llmc_matmul_kernels_init(&c, LLMC_TIER_C);
     memset(p, 0, sizeof *p);
     p->type = type;
     p->rows = rows;
     p->cols = cols;
     p->n_rows = n_rows;
-    p->form = llmc_act_form_of(type->id);
+    p->form = llmc_act_form_of(&c, type->id);
     p->act_bytes = llmc_act_row_bytes(p->form, cols);
     p->dst_stride = rows + PAD;
     p->blocks = guarded_alloc((size_t)rows * cols / type->cols * type->bytes);
@@ -155,14 +165,22 @@ static void check_product(const problem *p, const llmc_matmul_kernels *kernels, 
     }
     for (size_t i = 0; i < p->n_rows * p->dst_stride - PAD; i++) dst[i] = UNTOUCHED;
     guarded scratch = guarded_alloc(llmc_matmul_scratch_bytes(tier, p->cols));
-    kernels->matmul(&p->packed, p->act.data, p->n_rows, begin, end, dst, p->dst_stride, variant & 1 ? p->bias : NULL,
-                    variant == 3, scratch.data);
+    llmc_matmul_of(kernels, p->type->id)(&p->packed, p->act.data, p->n_rows, begin, end, dst, p->dst_stride,
+                                         variant & 1 ? p->bias : NULL, variant == 3, scratch.data);
     guarded_free(&scratch);
     check_dst(p, tier, begin, end, variant & 1, variant == 3);
 }
 
+static void check_same_bf16(uint32_t n, const uint16_t *a, const uint16_t *b) {
+    for (uint32_t i = 0; i < n; i++) assert_true(same(llmc_bf16_to_f32(a[i]), llmc_bf16_to_f32(b[i])));
+}
+
 /* The parts of a row of activations that quantize writes. */
 static void check_same_act(llmc_act_form form, uint32_t cols, const void *a, const void *b) {
+    size_t low = llmc_bf16_row_bytes(cols) / 2;
+    uint32_t whole = (cols + 31) / 32 * 32;
+    if (form == LLMC_ACT_BF16 || form == LLMC_ACT_BF16_X2) check_same_bf16(whole, a, b);
+    if (form == LLMC_ACT_BF16_X2) check_same_bf16(whole, (const uint16_t *)a + low, (const uint16_t *)b + low);
     if (form == LLMC_ACT_F32) {
         assert_memory_equal(a, b, cols * sizeof(float));
         return;
@@ -176,7 +194,9 @@ static void check_same_act(llmc_act_form form, uint32_t cols, const void *a, con
     for (uint32_t i = 0; form == LLMC_ACT_Q8_256 && i < cols / 256; i++) {
         const llmc_act_256 *x = (const llmc_act_256 *)a + i, *y = (const llmc_act_256 *)b + i;
         assert_true(same(x->d, y->d));
-        assert_memory_equal(&x->sum_32, &y->sum_32, sizeof *x - sizeof x->d);
+        assert_memory_equal(x->q, y->q, sizeof x->q);
+        assert_memory_equal(x->sum_32, y->sum_32, sizeof x->sum_32);
+        assert_memory_equal(x->sum_16, y->sum_16, sizeof x->sum_16);
     }
 }
 
@@ -191,12 +211,56 @@ static void check_quantize(const problem *p, const llmc_matmul_kernels *kernels)
     guarded_free(&x);
 }
 
+/* How far products of bfloat16 may be off, of the sum of magnitudes: what rounding an activation loses (and, of two parts each,
+ * the product of the low ones), a rounding a column, and subnormals taken for zeros. */
+static void check_accuracy(const problem *p, llmc_cpu_tier tier) {
+    double loss = (p->form == LLMC_ACT_BF16 ? 0x1p-8 : 0x1.8p-15) + p->cols * 0x1p-24, tiny = p->cols * 0x1p-124;
+    float *w = malloc(p->cols * sizeof *w);
+    for (uint32_t o = 0; o < p->rows; o++) {
+        llmc_unpack_row(&p->packed, o, w);
+        for (uint32_t r = 0; r < p->n_rows; r++) {
+            const float *x = (const float *)(const void *)p->x.data + (size_t)r * p->cols;
+            double sum = 0, size = 0, got = (double)p->expected[r * p->rows + o];
+            int in_range = 1;
+            for (uint32_t c = 0; c < p->cols; c++) {
+                in_range &= fabsf(x[c]) < 1e37f;
+                sum += (double)w[c] * (double)x[c];
+                size += fabs((double)w[c] * (double)x[c]);
+            }
+            if (in_range && !(fabs(got - sum) <= size * loss + tiny))
+                fail_msg("%s %s: %u columns: %a, not %a", p->type->name, llmc_cpu_tier_name(tier), p->cols, got, sum);
+        }
+    }
+    free(w);
+}
+
+/* A type that the tier multiplies in a form of its own: rows alone are accurate, and any others are the same bits. */
+static void check_own_form(const problem *portable, const llmc_matmul_kernels *kernels, llmc_cpu_tier tier, uint64_t *seed) {
+    problem p = *portable;
+    llmc_matmul_kernels c;
+    llmc_matmul_kernels_init(&c, LLMC_TIER_C);
+    p.form = llmc_act_form_of(kernels, p.type->id);
+    p.act_bytes = llmc_act_row_bytes(p.form, p.cols);
+    p.act = guarded_alloc(p.n_rows * p.act_bytes);
+    p.expected = malloc((size_t)p.rows * p.n_rows * sizeof(float));
+    expect_by_rows(&p, kernels, tier);
+    check_quantize(&p, &c);
+    check_accuracy(&p, tier);
+    for (int variant = 0; variant < 4; variant++) check_product(&p, kernels, tier, seed, variant);
+    guarded_free(&p.act);
+    free(p.expected);
+}
+
 static void for_each_tier(const problem *p, uint64_t *seed) {
     for (llmc_cpu_tier tier = LLMC_TIER_C; tier < LLMC_TIERS; tier++) {
         llmc_matmul_kernels kernels;
         if (!llmc_cpu_has_tier(tier)) continue;
         llmc_matmul_kernels_init(&kernels, tier);
         check_quantize(p, &kernels);
+        if (llmc_act_form_of(&kernels, p->type->id) != p->form) {
+            check_own_form(p, &kernels, tier, seed);
+            continue;
+        }
         for (int variant = 0; variant < 4; variant++) check_product(p, &kernels, tier, seed, variant);
     }
 }
@@ -225,7 +289,8 @@ static void test_same_bits(void **state) {
 
 /* More tiles than stay in the cache at once, and the smallest shapes. */
 static void test_edge_shapes(void **state) {
-    static const uint32_t shapes[][3] = {{1, 256, 1}, {16, 256, 9}, {17, 512, 2}, {16 * 40 + 3, 1024, 3}, {33, 4096, 17}};
+    static const uint32_t shapes[][3] = {{1, 256, 1},    {16, 256, 9},   {17, 512, 2},  {16 * 40 + 3, 1024, 3},
+                                         {33, 4096, 17}, {48, 768, 165}, {18, 512, 300}};
     uint64_t seed = 21;
     (void)state;
     for (int i = 0; i < N_WEIGHT_TYPES; i++) {
@@ -332,17 +397,44 @@ static void test_extremes(void **state) {
     for (int i = 0; i < N_WEIGHT_TYPES; i++) {
         const weight_type *type = &weight_types[i];
         problem p;
-        problem_init(&p, &seed, type, 37, 512, 10);
+        problem_init(&p, &seed, type, 37, 512, 20);
         for (size_t b = 0; type->d_at >= 0 && b < (size_t)37 * 512 / type->cols; b++) {
             uint8_t *block = p.blocks.data + b * type->bytes;
             if (random_next(&seed) % 3 == 0) memcpy(block + type->d_at, &halves[random_next(&seed) % 10], 2);
             if (type->m_at >= 0 && random_next(&seed) % 3 == 0) memcpy(block + type->m_at, &halves[random_next(&seed) % 10], 2);
         }
         for (uint32_t r = 0; r < p.n_rows; r++) {
-            /* Row r is all of one kind, but row 9 mixes them and row 8 stays as it was. */
+            /* Row r is all of one kind, but rows 9 and 19 mix them and row 8 stays as it was. */
             float *x = (float *)(void *)p.x.data + r * 512;
             for (int c = 0; r != 8 && c < 512; c++)
-                x[c] = r == 9 ? values[random_next(&seed) % 10] : c % 3 ? values[r] : x[c] * values[r];
+                x[c] = r % 10 == 9 ? values[random_next(&seed) % 10] : c % 3 ? values[r % 10] : x[c] * values[r % 10];
+        }
+        pack_all(&p, &seed);
+        expect_by_portable_rows(&p);
+        for_each_tier(&p, &seed);
+        problem_free(&p);
+    }
+}
+
+/* The largest integer sums of either sign: every byte of fields and sub-block scales alike, activations of -127 and 127. */
+static void test_extreme_fields(void **state) {
+    static const uint8_t bytes[] = {0x00, 0x7f, 0x80, 0xff};
+    uint64_t seed = 27;
+    (void)state;
+    for (int i = 0; i < 4 * N_WEIGHT_TYPES; i++) {
+        const weight_type *type = &weight_types[i / 4];
+        problem p;
+        if (type->d_at < 0) continue;
+        problem_init(&p, &seed, type, 32, 512, 18);
+        for (size_t b = 0; b < (size_t)32 * 512 / type->cols; b++) {
+            uint8_t *block = p.blocks.data + b * type->bytes;
+            memset(block, bytes[i % 4], type->bytes);
+            random_half(&seed, block + type->d_at, 0.01f);
+            if (type->m_at >= 0) random_half(&seed, block + type->m_at, 0.05f);
+        }
+        for (size_t at = 0; at < (size_t)p.n_rows * 512; at++) {
+            size_t r = at / 512, c = at % 512;
+            ((float *)(void *)p.x.data)[at] = r % 3 == 0 ? 1.0f : r % 3 == 1 ? -1.0f : (c / 16) % 2 ? 1.0f : -1.0f;
         }
         pack_all(&p, &seed);
         expect_by_portable_rows(&p);
@@ -377,6 +469,7 @@ int main(void) {
         cmocka_unit_test(test_close_to_double_precision),
         cmocka_unit_test(test_quantize_is_nearest),
         cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_extreme_fields),
         cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

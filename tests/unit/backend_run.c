@@ -15,7 +15,7 @@
 #include "failing_alloc.h"
 #include "kernels/cpu/cpu.h"
 
-enum { VOCAB = 72, WIDTH = 256, HIDDEN = 512, HEADS = 6, KV_HEADS = 2, HEAD_DIM = 48, N_ROT = 32, LAYERS = 2 };
+enum { VOCAB = 72, WIDTH = 256, HIDDEN = 512, HEADS = 6, KV_HEADS = 2, HEAD_DIM = 64, N_ROT = 32, LAYERS = 2 };
 enum { Q_ROWS = HEADS * HEAD_DIM, KV_ROWS = KV_HEADS * HEAD_DIM, MAX_TOKENS = 64, MAX_POSITIONS = 800, MAX_OPS = 32 };
 enum { TOKENS, QW, KW, VW, OW, GATE, UP, DOWN, HEAD, N_WEIGHTS };
 
@@ -292,11 +292,11 @@ static void same_bits_however_computed(void **state) {
     (void)state;
     check_invariance(LLMC_KV_F16, 70, 35, LLMC_TIER_C);
     check_invariance(LLMC_KV_F32, 35, 20, LLMC_TIER_C);
+    check_invariance(LLMC_KV_Q8_0, 35, 20, LLMC_TIER_C);
 }
 
 /* A single token whose context is long enough that the threads share it. */
-static void same_bits_in_long_contexts(void **state) {
-    (void)state;
+static void check_long_context(int kv_type) {
     llmc_env env;
     llmc_env_init(&env, NULL);
     model m;
@@ -304,10 +304,10 @@ static void same_bits_in_long_contexts(void **state) {
     make_sequence(&a, 700, 1);
     make_sequence(&b, 700, 1);
     int tier = (int)llmc_cpu_best_tier();
-    assert_int_equal(make_model(&m, &env, 1, tier, LLMC_KV_F16, NULL), LLMCALL_OK);
+    assert_int_equal(make_model(&m, &env, 1, tier, kv_type, NULL), LLMCALL_OK);
     run_alone(&m, &a);
     free_model(&m);
-    assert_int_equal(make_model(&m, &env, 3, tier, LLMC_KV_F16, NULL), LLMCALL_OK);
+    assert_int_equal(make_model(&m, &env, 3, tier, kv_type, NULL), LLMCALL_OK);
     while (b.done < b.n_tokens) {
         sequence *s = &b;
         uint32_t count = b.done < 500 ? 50 : b.done < 570 ? 1 : b.done < 630 ? 30 : 1;
@@ -317,6 +317,12 @@ static void same_bits_in_long_contexts(void **state) {
     free_model(&m);
     free(a.logits);
     free(b.logits);
+}
+
+static void same_bits_in_long_contexts(void **state) {
+    (void)state;
+    check_long_context(LLMC_KV_F16);
+    check_long_context(LLMC_KV_Q8_0);
 }
 
 static void failing_memory(void **state) {

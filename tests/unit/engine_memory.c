@@ -53,6 +53,7 @@ static void use_calls(llmcall_engine *engine, const llmcall_message *messages) {
     request.top_logprobs = 2;
     request.stop = stops;
     request.n_stop = 2;
+    request.speculate = 7;
     llmcall_call *call = NULL;
     if (ended(llmcall_start(engine, &request, &call, NULL))) {
         assert_null(call);
@@ -158,6 +159,7 @@ static void steady_decode_does_not_allocate(void **state) {
         request.logprobs = 1;
         request.top_logprobs = 5;
         request.n = 2;
+        request.speculate = 7;
         llmcall_call *call = setup_start(engine, &request);
         long before = 0;
         for (int step = 0; step < 100; step++) {

@@ -306,6 +306,41 @@ static void test_kv_bytes(void **state) {
     close_fixture(&f);
 }
 
+static void test_kv_types(void **state) {
+    (void)state;
+    const struct {
+        int32_t asked;
+        int held;
+        uint64_t bytes_of_32;
+    } types[] = {{LLMCALL_KV_AUTO, LLMC_KV_F32, 128},
+                 {LLMCALL_KV_F16, LLMC_KV_F16, 64},
+                 {LLMCALL_KV_Q8_0, LLMC_KV_Q8_0, 34},
+                 {LLMCALL_KV_F32, LLMC_KV_F32, 128}};
+    fixture f;
+    open_fixture(&f, &(tiny_gguf_spec){.n_heads = 4, .n_kv_heads = 2, .head_dim = 32});
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        llmcall_memory estimate = {0};
+        f.options.kv_type = types[i].asked;
+        assert_int_equal(llmc_model_estimate(&f.env, f.backend, &f.options, &limits, &estimate, &f.error), LLMCALL_OK);
+        assert_int_equal(load(&f), LLMCALL_OK);
+        assert_int_equal(llmc_model_shape_of(f.model)->kv_type, types[i].held);
+        assert_int_equal(estimate.kv_bytes_per_token, 2 * 2 * 2 * types[i].bytes_of_32);
+        assert_int_equal(estimate.total_bytes, llmc_model_memory(f.model)->total_bytes);
+        llmc_model_destroy(&f.model);
+    }
+    close_fixture(&f);
+}
+
+static void test_heads_that_no_block_fits(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, &(tiny_gguf_spec){.n_heads = 4, .n_kv_heads = 2, .head_dim = 16});
+    f.options.kv_type = LLMCALL_KV_Q8_0;
+    assert_int_equal(load(&f), LLMCALL_E_UNSUPPORTED);
+    assert_string_equal(f.error.param, "kv_type");
+    close_fixture(&f);
+}
+
 typedef struct progress_log {
     uint64_t done, total;
     uint32_t calls, stop_at;
@@ -405,6 +440,8 @@ int main(void) {
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_kv_bytes),
+        cmocka_unit_test(test_kv_types),
+        cmocka_unit_test(test_heads_that_no_block_fits),
         cmocka_unit_test(test_progress),
         cmocka_unit_test(test_every_allocation_fails),
         cmocka_unit_test(test_vocabulary_allocations_fail),

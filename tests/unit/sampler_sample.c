@@ -1,4 +1,5 @@
-/* The sampler against a naive one that sorts everything, against the distribution it should draw from, and against bad input. */
+/* The sampler against a naive one that sorts everything, against the distribution it should draw from, and against bad input;
+ * its passes on every instruction set against each other. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 #include "sampler/parts.h"
 #include "sampler/sampler.h"
 
-enum { VOCAB_MAX = 6000 };
+enum { VOCAB_MAX = 40000 };
 
 static llmc_env env;
 static failing_alloc allocator;
@@ -86,14 +87,15 @@ static void philox_known_answers(void **unused) {
 
 static void exp_and_log_are_accurate(void **unused) {
     (void)unused;
+    const llmc_sampler_passes *c = &llmc_sampler_passes_c;
     for (int i = 0; i <= 27000; i++) {
         float x = -(float)i / 1000.0f, w;
-        llmc_sampler_weigh(&x, 1, 0.0f, 1.0f, &w);
+        c->weigh(&x, 1, 0.0f, 1.0f, &w, NULL);
         double want = exp((double)x);
         assert_true(fabs((double)w - want) <= 2e-7 * want);
     }
     float zero = 0.0f, w = 0;
-    assert_true(llmc_sampler_weigh(&zero, 1, 0.0f, 1.0f, &w) == (uint64_t)1 << 40);
+    assert_true(c->weigh(&zero, 1, 0.0f, 1.0f, &w, NULL) == (uint64_t)1 << 40);
     assert_true(w == 1.0f);
     for (int i = 1; i < 20000; i++) {
         double x = (double)i * (double)i / 777.0;
@@ -105,15 +107,73 @@ static void weigh_is_the_same_at_every_length(void **unused) {
     (void)unused;
     float values[100], all[100];
     for (int i = 0; i < 100; i++) values[i] = uniform(-30, 0);
-    llmc_sampler_weigh(values, 100, 0.0f, 0.7f, all);
+    const llmc_sampler_passes *c = &llmc_sampler_passes_c;
+    c->weigh(values, 100, 0.0f, 0.7f, all, NULL);
     for (size_t n = 1; n <= 100; n++) {
         float some[100];
         uint64_t sum = 0;
-        uint64_t mass = llmc_sampler_weigh(values, n, 0.0f, 0.7f, some);
-        assert_true(llmc_sampler_weigh(values, n, 0.0f, 0.7f, NULL) == mass);
+        uint64_t mass = c->weigh(values, n, 0.0f, 0.7f, some, NULL);
+        assert_true(c->weigh(values, n, 0.0f, 0.7f, NULL, NULL) == mass);
         assert_memory_equal(some, all, n * sizeof *some);
         for (size_t i = 0; i < n; i++) sum += llmc_sampler_mass(some[i]);
         assert_true(sum == mass);
+    }
+}
+
+/* ---- Every instruction set ---- */
+
+static const llmc_sampler_passes *tables[3];
+static uint32_t n_tables;
+
+static int find_tables(void **unused) {
+    (void)unused;
+    for (uint32_t i = 0; i < 3; i++) {
+        if (llmc_sampler_passes_at(i)) tables[n_tables++] = llmc_sampler_passes_at(i);
+    }
+    return 0;
+}
+
+static float some_float(uint32_t kind) {
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e30f, -1e30f, -0.0f, 0.0f, 1e-45f};
+    if (kind == 1 || next_random() % 200 == 0) return odd[next_random() % 10];
+    return kind == 2 ? (float)(next_random() % 5) : uniform(-40.0f, 8.0f);
+}
+
+static void same_bits_on_every_table(void **unused) {
+    (void)unused;
+    static float values[3][3000], out[2][3000 + LLMC_SAMPLER_BLOCK];
+    static uint32_t ids[2][3000 + LLMC_SAMPLER_BLOCK];
+    uint64_t chunks[2][LLMC_SAMPLER_CHUNKS];
+    const llmc_sampler_passes *c = tables[0];
+    for (uint32_t round = 0; round < 400; round++) {
+        const llmc_sampler_passes *other = tables[round % n_tables];
+        size_t n = 1 + next_random() % 3000;
+        float scale = uniform(0.3f, 3.0f), least = uniform(0.0f, 0.3f);
+        for (size_t i = 0; i < n; i++) values[0][i] = values[1][i] = some_float(round / 3 % 3);
+        float max = c->tidy(values[0], n);
+        assert_true(max == other->tidy(values[1], n));
+        assert_memory_equal(values[0], values[1], n * sizeof(float));
+        for (size_t i = round % n; i < n; i += 97) {
+            assert_int_equal(llmc_sampler_find(c, values[0], n, max), llmc_sampler_find(other, values[0], n, max));
+            assert_int_equal(c->reach(values[0], n, i, max - 1.0f), other->reach(values[0], n, i, max - 1.0f));
+        }
+        size_t capacity = round % 2 ? n : n / 4;
+        size_t count = c->gather(values[0], n, -4.0f, 3.0f, out[0], ids[0], capacity);
+        size_t count_other = other->gather(values[0], n, -4.0f, 3.0f, out[1], ids[1], capacity);
+        assert_int_equal(count > capacity, count_other > capacity);
+        if (count <= capacity) {
+            assert_int_equal(count, count_other);
+            assert_memory_equal(out[0], out[1], count * sizeof(float));
+            assert_memory_equal(ids[0], ids[1], count * sizeof(uint32_t));
+        }
+        if (!(max > -INFINITY)) continue;
+        uint64_t mass = c->weigh(values[0], n, max, scale, out[0], chunks[0]);
+        assert_true(mass == other->weigh(values[0], n, max, scale, NULL, chunks[1]));
+        assert_memory_equal(chunks[0], chunks[1], sizeof chunks[0]);
+        assert_true(mass == other->weigh(values[1], n, max, scale, values[1], NULL));
+        assert_memory_equal(out[0], values[1], n * sizeof(float));
+        assert_true(c->mass_from(out[0], n, least, chunks[0]) == other->mass_from(out[0], n, least, chunks[1]));
+        assert_memory_equal(chunks[0], chunks[1], sizeof chunks[0]);
     }
 }
 
@@ -142,7 +202,7 @@ static int32_t naive(const llmc_sampler_params *params, const float *logits, uin
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) {
         float x = sorted[i].value;
-        total += llmc_sampler_weigh(&x, 1, max, 1.0f / params->temperature, &sorted[i].value);
+        total += llmc_sampler_passes_c.weigh(&x, 1, max, 1.0f / params->temperature, &sorted[i].value, NULL);
     }
     qsort(sorted, n, sizeof *sorted, by_rank); /* exp may round two neighbours to one */
     if (params->top_p < 1.0f) {
@@ -173,6 +233,7 @@ static void fill_logits(float *logits, size_t n, uint32_t kind) {
         if (kind == 2) x *= 20.0f;                     /* peaked */
         if (kind == 3) x *= 0.001f;                    /* flat */
         if (kind == 4) x = next_random() % 3 ? -INFINITY : x * 5.0f;
+        if (kind == 5) x = x * 2.5f + (next_random() % 2000 ? 0.0f : uniform(5, 15)); /* as a model's */
         logits[i] = x;
     }
     if (kind == 4) logits[n / 2] = 1.0f;
@@ -183,19 +244,45 @@ static void same_as_a_full_sort(void **unused) {
     static const float temperatures[] = {0.0f, 0.2f, 0.7f, 1.0f, 1.9f};
     static const float top_ps[] = {1.0f, 0.99f, 0.9f, 0.5f, 0.01f, 0.999999f};
     static const float min_ps[] = {0.0f, 0.0f, 0.05f, 0.9f, 1.0f};
-    static const int32_t top_ks[] = {0, 0, 1, 2, 40, 256, 257, 1000, 5999};
-    static const uint32_t sizes[] = {1, 2, 15, 16, 17, 100, 1000, 5000};
+    static const int32_t top_ks[] = {0, 0, 0, 2, 40, 256, 257, 1000, 5999};
+    static const uint32_t sizes[] = {1, 2, 15, 16, 17, 100, 1000, 5000, 3001, 40000};
     static float logits[VOCAB_MAX];
     for (uint32_t round = 0; round < 1200; round++) {
         llmc_sampler_params params = defaults();
-        uint32_t n = sizes[next_random() % 8];
+        uint32_t n = sizes[round % 60 == 0 ? 9 : round % 9];
         params.temperature = temperatures[next_random() % 5];
         params.top_p = top_ps[next_random() % 6];
         params.min_p = min_ps[next_random() % 5];
-        params.top_k = top_ks[next_random() % 9];
+        params.top_k = top_ks[round % 120 == 0 ? 8 : next_random() % 9];
         params.seed = next_random();
-        fill_logits(logits, n, round % 5);
+        fill_logits(logits, n, round % 6);
         assert_int_equal(sample_once(&params, logits, n, NULL, round, NULL), naive(&params, logits, n, round));
+    }
+}
+
+/* Beyond the length from which the end of a nucleus is guessed, on every table; with spare room for all, some and none. */
+static void nucleus_of_long_rows(void **unused) {
+    (void)unused;
+    static float logits[VOCAB_MAX], weights[VOCAB_MAX], spare[VOCAB_MAX + LLMC_SAMPLER_BLOCK];
+    static const double top_ps[] = {0.0, 0.01, 0.5, 0.9, 0.95, 0.999, 0.9999999, 1.0};
+    const size_t n = VOCAB_MAX;
+    for (uint32_t round = 0; round < 64; round++) {
+        const llmc_sampler_passes *passes = tables[round % n_tables];
+        fill_logits(logits, n, round % 6);
+        float max = passes->tidy(logits, n);
+        uint64_t mass = passes->weigh(logits, n, max, 1.0f, weights, NULL), sum = 0;
+        uint64_t target = (uint64_t)(top_ps[round / 8] * (double)mass);
+        if (target == 0) target = 1;
+        for (size_t i = 0; i < n; i++) sorted[i] = (llmc_sampler_entry){weights[i], (uint32_t)i};
+        qsort(sorted, n, sizeof *sorted, by_rank);
+        size_t kept = 0, take = 0;
+        while (sum < target) sum += llmc_sampler_mass(sorted[kept++].value);
+        for (size_t i = 0; i < kept; i++) take += sorted[i].value == sorted[kept - 1].value;
+        static const size_t capacities[] = {VOCAB_MAX, VOCAB_MAX / 8, 10, 0};
+        llmc_sampler_threshold got = llmc_sampler_nucleus(passes, weights, n, mass, target, spare, capacities[round % 4]);
+        assert_true(got.value == sorted[kept - 1].value);
+        assert_int_equal(got.take, take);
+        assert_true(got.mass == sum);
     }
 }
 
@@ -207,8 +294,8 @@ static void thresholds_same_as_a_full_sort(void **unused) {
         size_t n = 1 + next_random() % 3000;
         size_t k = 1 + next_random() % n;
         fill_logits(values, n, round % 5);
-        memcpy(kept, values, n * sizeof *kept);
-        assert_int_equal(llmc_sampler_keep(kept, ids, n, 1, llmc_sampler_top_k(values, n, k)), k);
+        const llmc_sampler_passes *passes = tables[round % n_tables];
+        assert_int_equal(llmc_sampler_keep(passes, values, n, llmc_sampler_top_k(passes, values, n, k), kept, ids), k);
         for (size_t i = 0; i < n; i++) sorted[i] = (llmc_sampler_entry){values[i], (uint32_t)i};
         qsort(sorted, n, sizeof *sorted, by_rank);
         qsort(sorted, k, sizeof *sorted, by_id);
@@ -552,7 +639,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(philox_known_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(exp_and_log_are_accurate, setup, teardown),
         cmocka_unit_test_setup_teardown(weigh_is_the_same_at_every_length, setup, teardown),
+        cmocka_unit_test_setup_teardown(same_bits_on_every_table, setup, teardown),
         cmocka_unit_test_setup_teardown(same_as_a_full_sort, setup, teardown),
+        cmocka_unit_test_setup_teardown(nucleus_of_long_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(thresholds_same_as_a_full_sort, setup, teardown),
         cmocka_unit_test_setup_teardown(draws_follow_the_distribution, setup, teardown),
         cmocka_unit_test_setup_teardown(filters_keep_the_shape, setup, teardown),
@@ -567,5 +656,5 @@ int main(void) {
         cmocka_unit_test_setup_teardown(create_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(allocation_failures, setup, teardown),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, find_tables, NULL);
 }

@@ -21,6 +21,7 @@ typedef struct scenario {
     int cancels, deadlines, failures;
     uint32_t max_outputs;
     uint32_t wait_limit; /* steps in which every call must end; 0: not checked */
+    uint32_t max_draft;  /* of half of the calls */
 } scenario;
 
 typedef struct call {
@@ -43,7 +44,7 @@ typedef struct world {
     uint64_t random;
     int64_t now_ns;
     int step;
-    uint64_t finished, computed, refused, shared, expired;
+    uint64_t finished, computed, refused, shared, expired, drafted, right;
 } world;
 
 static world w;
@@ -100,6 +101,7 @@ static void compute(const llmc_step_item *item) {
         if (item->wants_logits == 2) c->scored[sequence->choice][p] = 1;
     }
     w.computed += item->n_tokens;
+    w.drafted += item->n_drafts;
 }
 
 /* ---- Checks ------------------------------------------------------------------------------------------------------------- */
@@ -109,23 +111,32 @@ static void check_item(const llmc_step_item *item) {
     assert_int_equal(sequence->state, LLMC_SEQUENCE_RUNNING);
     assert_int_equal(item->start, sequence->n_computed);
     assert_true(item->n_tokens > 0);
-    assert_true(item->start + item->n_tokens <= sequence->n_tokens);
+    assert_true(item->start + item->n_tokens <= sequence->n_tokens + item->n_drafts);
     assert_true(sequence->group->admitted_ns >= sequence->group->arrival_ns);
-    int complete = item->start + item->n_tokens == sequence->n_tokens;
+    int complete = item->start + item->n_tokens == sequence->n_tokens + item->n_drafts;
+    if (item->n_drafts > 0) {
+        assert_int_equal(item->wants_logits, 1);
+        assert_int_equal(item->n_tokens, 1 + item->n_drafts);
+        assert_true(sequence->n_tokens + item->n_drafts < sequence->group->max_tokens);
+        assert_true(item->n_drafts <= w.s->max_draft);
+    }
     assert_int_equal(item->wants_logits, sequence->group->all_logits && item->start < sequence->group->n_prompt ? 2 : complete);
 }
 
 static void check_step(const llmc_step *step) {
-    uint32_t n = 0, n_outputs = 0;
+    uint32_t n = 0, n_outputs = 0, n_drafts = 0;
     for (uint32_t i = 0; i < step->n_items; i++) {
         check_item(&step->items[i]);
         n_outputs += step->items[i].wants_logits == 2 ? step->items[i].n_tokens : (uint32_t)step->items[i].wants_logits;
+        n_outputs += step->items[i].n_drafts;
+        n_drafts += step->items[i].n_drafts;
         n += step->items[i].n_tokens;
         for (uint32_t j = 0; j < i; j++) assert_ptr_not_equal(step->items[i].sequence, step->items[j].sequence);
     }
     assert_int_equal(n, step->n_tokens);
     assert_int_equal(n_outputs, step->n_outputs);
     assert_true(n <= w.s->max_step_tokens);
+    assert_true(n_drafts == 0 || n <= LLMC_SCHED_DRAFT_ROWS);
     assert_true(w.s->max_outputs == 0 || n_outputs <= w.s->max_outputs);
     assert_true(step->n_items <= w.s->max_sequences);
     if (n == 0 && step->n_expired == 0) assert_true(llmc_sched_idle(w.sched));
@@ -232,7 +243,8 @@ static void arrive(void) {
                                   .priority = (int32_t)random_below(5) - 2,
                                   .arrival_ns = w.now_ns,
                                   .salt = 1 + random_below(2),
-                                  .all_logits = score};
+                                  .all_logits = score,
+                                  .max_draft = w.s->max_draft * (c->n_prompt % 2)};
     if (w.s->deadlines && random_below(4) == 0) request.deadline_ns = w.now_ns + 1 + (int64_t)random_below(300) * 1000000;
     llmcall_error error;
     llmcall_init(&error, sizeof error);
@@ -265,17 +277,34 @@ static void zero_pages(const llmc_step *step) {
     }
 }
 
+/* One token from the row of the last known one, or of a draft that was right. */
+static int append_sample(llmc_sequence *sequence, uint64_t row) {
+    uint32_t n = sequence->n_tokens;
+    int more = llmc_sched_append(w.sched, sequence, sample(row, sequence->choice));
+    assert_int_equal(sequence->n_tokens, n + 1);
+    assert_int_equal(sequence->n_computed, n);
+    assert_int_equal(more, n + 1 < sequence->group->max_tokens);
+    return more;
+}
+
 static void advance(const llmc_step_item *item) {
     llmc_sequence *sequence = item->sequence;
     call *c = sequence->group->user;
     if (sequence->n_computed < sequence->n_tokens) return;
     int more = 0;
     if (c->max_new > 0) {
+        int32_t drafts[LLMC_DRAFT_MAX];
+        memcpy(drafts, sequence->tokens + sequence->n_tokens, item->n_drafts * sizeof *drafts);
         uint64_t row = check_rows(sequence, sequence->n_computed);
-        uint32_t n = sequence->n_tokens;
-        more = llmc_sched_append(w.sched, sequence, sample(row, sequence->choice));
-        assert_int_equal(sequence->n_tokens, n + 1);
-        assert_int_equal(more, n + 1 < sequence->group->max_tokens);
+        more = append_sample(sequence, row);
+        for (uint32_t i = 0; i < item->n_drafts && sequence->tokens[sequence->n_tokens - 1] == drafts[i]; i++) {
+            if (w.s->failures && random_below(10) == 0) break; /* rows that nobody reads */
+            row = next_row(row, drafts[i]);
+            assert_true(more);
+            assert_true(*row_at(sequence, sequence->n_tokens - 1) == row);
+            more = append_sample(sequence, row);
+            w.right++;
+        }
     } else {
         assert_int_equal(llmc_sched_append(w.sched, sequence, 0), 0);
     }
@@ -364,9 +393,11 @@ static void run(const scenario *s) {
     }
     end_finished_calls();
     llmc_sched_stats(w.sched, NULL, NULL, NULL, &preemptions);
-    print_message("%-18s %5llu calls %6llu tokens %6llu shared %4llu preempted %4llu refused %3llu expired\n", s->name,
-                  (unsigned long long)w.finished, (unsigned long long)w.computed, (unsigned long long)w.shared,
-                  (unsigned long long)preemptions, (unsigned long long)w.refused, (unsigned long long)w.expired);
+    print_message("%-18s %5llu calls %6llu tokens %6llu shared %4llu preempted %4llu refused %3llu expired %5llu/%llu drafts\n",
+                  s->name, (unsigned long long)w.finished, (unsigned long long)w.computed, (unsigned long long)w.shared,
+                  (unsigned long long)preemptions, (unsigned long long)w.refused, (unsigned long long)w.expired,
+                  (unsigned long long)w.right, (unsigned long long)w.drafted);
+    if (s->max_draft > 0 && s->max_step_tokens > 1 && s->wait_limit == 0 && s->steps > 1000) assert_true(w.right > 0);
     assert_true(w.finished > 20);
     close_world();
 }
@@ -385,6 +416,12 @@ static const scenario scenarios[] = {
     {"whole context", 11, 60, 128, 12, 16, 1, 3000, 420, 400, 2, 10, 0, 0, 0, 0, 0},
     {"slow prompts", 13, 14, 6, 5, 12, 1, 4000, 150, 100, 3, 10, 0, 0, 0, 0, 0},
     {"overload", 12, 40, 32, 8, 4, 1, 3000, 100, 40, 3, 100, 1, 1, 1, 0, 0},
+    {"drafts", 21, 512, 64, 16, 32, 1, 3000, 150, 40, 4, 10, 0, 0, 0, 0, 400, 15},
+    {"few pages drafts", 22, 26, 32, 12, 16, 1, 4000, 150, 100, 4, 15, 0, 0, 0, 0, 0, 15},
+    {"one page drafts", 23, 1, 8, 4, 8, 1, 1500, 16, 10, 3, 20, 0, 0, 0, 0, 0, 4},
+    {"one by one drafts", 24, 40, 32, 1, 8, 1, 3000, 200, 60, 3, 10, 0, 0, 0, 0, 0, 7},
+    {"few rows drafts", 25, 40, 12, 4, 8, 1, 3000, 200, 60, 3, 10, 0, 0, 0, 6, 0, 15},
+    {"failing drafts", 26, 24, 40, 12, 16, 1, 4000, 150, 60, 4, 20, 1, 1, 1, 0, 0, 15},
 };
 
 static void test_scenarios(void **state) {
@@ -409,6 +446,7 @@ static void test_random_scenarios(void **state) {
         s.deadlines = (int)random_below(2);
         s.failures = (int)random_below(2);
         s.max_outputs = random_below(2) * (1 + random_below(20));
+        s.max_draft = random_below(2) * (1 + random_below(LLMC_DRAFT_MAX));
         run(&s);
     }
 }

@@ -174,6 +174,7 @@ static void test_allocation_failures(void **state) {
         if (status == LLMCALL_OK) {
             llmc_sched_request request = request_of(prompt, 20, 10);
             request.n_choices = 3;
+            request.max_draft = 4;
             status = llmc_sched_submit(sched, &request, &group, NULL);
             if (status != LLMCALL_OK) assert_true(llmc_sched_idle(sched));
         }
@@ -465,6 +466,112 @@ static void test_decodes_in_the_step_are_not_preempted(void **state) {
     close_sched();
 }
 
+/* ---- Drafts ------------------------------------------------------------------------------------------------------------ */
+
+static llmc_group *submit_drafting(const int32_t *tokens, uint32_t n_tokens, uint32_t max_new) {
+    llmc_sched_request request = request_of(tokens, n_tokens, max_new);
+    request.max_draft = LLMC_DRAFT_MAX;
+    return submit_request(&request);
+}
+
+static uint32_t drafts_of(const llmc_step *step, const llmc_group *group) {
+    for (uint32_t i = 0; i < step->n_items; i++) {
+        if (step->items[i].sequence->group == group) return step->items[i].n_drafts;
+    }
+    return 0;
+}
+
+/* Every draft was right: carry_out always appends 7, and so does this. */
+static void carry_out_drafts(const llmc_step *step) {
+    llmc_sched_commit(sched, step);
+    for (uint32_t i = 0; i < step->n_items; i++) {
+        llmc_sequence *sequence = step->items[i].sequence;
+        int more = 1;
+        if (sequence->n_computed < sequence->n_tokens) continue;
+        for (uint32_t k = 0; more && k <= step->items[i].n_drafts; k++) more = llmc_sched_append(sched, sequence, 7);
+        if (!more) llmc_sched_finish_sequence(sched, sequence);
+    }
+}
+
+static void test_drafts(void **state) {
+    (void)state;
+    int32_t sevens[40];
+    for (int i = 0; i < 40; i++) sevens[i] = 7;
+    open_sched(100, 64, 32, 32);
+    llmc_group *a = submit_drafting(sevens, 40, 60);
+    llmc_step step = plan();
+    assert_int_equal(drafts_of(&step, a), 0);
+    carry_out_drafts(&step);
+    step = plan();
+    assert_int_equal(drafts_of(&step, a), 8);
+    assert_int_equal(step.n_outputs, 9);
+    carry_out_drafts(&step);
+    assert_int_equal(a->sequences[0].n_tokens, 40 + 1 + 9);
+    assert_int_equal(a->sequences[0].n_computed, 40 + 9);
+    step = plan();
+    assert_int_equal(drafts_of(&step, a), 15);
+    assert_int_equal(step.n_tokens, 16);
+    /* All wrong: one token more, and half as many drafts the next time. */
+    llmc_sched_commit(sched, &step);
+    assert_int_equal(llmc_sched_append(sched, &a->sequences[0], 3), 1);
+    assert_int_equal(a->sequences[0].n_tokens, a->sequences[0].n_computed + 1);
+    step_once();
+    for (int i = 0; i < 2; i++) step_once();
+    /* Without a token to spare there is none, and none beyond the answer's end. */
+    while (!finished(a)) {
+        step = plan();
+        const llmc_sequence *sequence = &a->sequences[0];
+        assert_true(sequence->n_tokens + drafts_of(&step, a) < a->max_tokens);
+        carry_out_drafts(&step);
+    }
+    assert_int_equal(a->sequences[0].n_tokens, 100);
+    close_sched();
+}
+
+static void test_drafts_step_back(void **state) {
+    (void)state;
+    int32_t sevens[40];
+    for (int i = 0; i < 40; i++) sevens[i] = 7;
+    open_sched(200, 64, 32, 32);
+    llmc_group *groups[20];
+    for (int i = 0; i < 4; i++) groups[i] = submit_drafting(sevens, 10, 200);
+    llmc_step step = plan();
+    carry_out_drafts(&step);
+    step = plan();
+    for (int i = 0; i < 4; i++) assert_int_equal(drafts_of(&step, groups[i]), 3); /* 16 rows, in even shares */
+    carry_out_drafts(&step);
+    llmc_group *long_one = submit(prompt, 200, 5); /* a prompt fills the step */
+    step = plan();
+    assert_int_equal(tokens_of(&step, long_one), 48); /* 60 are left; a chunk ends with a page */
+    for (int i = 0; i < 4; i++) assert_int_equal(drafts_of(&step, groups[i]), 0);
+    while (!finished(long_one)) step_once();
+    for (int i = 4; i < 20; i++) groups[i] = submit_drafting(sevens, 1, 200);
+    for (int i = 0; i < 3; i++) step_once();
+    step = plan(); /* 20 decodes are more than 16 rows */
+    assert_int_equal(step.n_tokens, 20);
+    carry_out(&step);
+    close_sched();
+}
+
+/* Drafts take a page only while everybody could have the next one, and preempt nobody. */
+static void test_drafts_leave_pages(void **state) {
+    (void)state;
+    int32_t sevens[T];
+    for (int i = 0; i < T; i++) sevens[i] = 7;
+    open_sched(4, 64, 4, 4);
+    llmc_group *a = submit_drafting(sevens, T - 1, 30);
+    llmc_group *b = submit_drafting(sevens, T - 1, 30);
+    step_once();
+    llmc_step step = plan();
+    assert_int_equal(step.n_items, 2);
+    assert_int_equal(a->sequences[0].n_pages, 1);
+    assert_int_equal(b->sequences[0].n_pages, 1);
+    assert_int_equal(step.n_tokens, 2);
+    for (; !finished(a) || !finished(b); step = plan()) carry_out_drafts(&step);
+    carry_out_drafts(&step);
+    close_sched();
+}
+
 static void test_deadlines(void **state) {
     (void)state;
     open_sched(20, 64, 1, 4);
@@ -515,6 +622,9 @@ int main(void) {
         cmocka_unit_test(test_other_tenants_pages_are_zeroed),
         cmocka_unit_test(test_preemption),
         cmocka_unit_test(test_decodes_in_the_step_are_not_preempted),
+        cmocka_unit_test(test_drafts),
+        cmocka_unit_test(test_drafts_step_back),
+        cmocka_unit_test(test_drafts_leave_pages),
         cmocka_unit_test(test_deadlines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

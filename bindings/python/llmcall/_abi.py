@@ -78,7 +78,7 @@ class UsageRecord(Struct):
                 ("completion_tokens", c.c_uint64), ("cost_prompt_nano", c.c_int64), ("cost_cached_nano", c.c_int64),
                 ("cost_completion_nano", c.c_int64), ("cost_nano", c.c_int64), ("created_unix_ms", c.c_int64),
                 ("queue_ns", c.c_int64), ("first_token_ns", c.c_int64), ("total_ns", c.c_int64), ("finish_reason", c.c_int32),
-                ("attempt", c.c_int32)]
+                ("attempt", c.c_int32), ("draft_tokens", c.c_uint64), ("accepted_tokens", c.c_uint64)]
 
 
 AdmitFn = c.CFUNCTYPE(Status, c.c_void_p, c.POINTER(AdmitRequest), c.POINTER(Admission), c.POINTER(Error))
@@ -98,7 +98,7 @@ class EngineOptions(Struct):
                 ("max_sequences", c.c_uint32), ("max_queue", c.c_uint32), ("max_choices", c.c_uint32),
                 ("disable_prefix_cache", c.c_uint32), ("reserved", c.c_uint64), ("allocate", AllocateFn),
                 ("allocate_user", c.c_void_p), ("log", LogFn), ("log_user", c.c_void_p), ("clock", ClockFn),
-                ("clock_user", c.c_void_p), ("hooks", c.POINTER(Hooks))]
+                ("clock_user", c.c_void_p), ("hooks", c.POINTER(Hooks)), ("inexact", c.c_uint32), ("reserved_2", c.c_uint32)]
 
 
 class ModelOptions(Struct):
@@ -106,7 +106,7 @@ class ModelOptions(Struct):
                 ("n_readers", c.c_size_t), ("name", c.c_char_p), ("context_length", c.c_uint32), ("reserved", c.c_uint32),
                 ("kv_bytes", c.c_uint64), ("max_memory", c.c_uint64), ("chat_template", c.c_char_p), ("price_prompt", c.c_int64),
                 ("price_cached", c.c_int64), ("price_completion", c.c_int64), ("progress", ProgressFn),
-                ("progress_user", c.c_void_p)]
+                ("progress_user", c.c_void_p), ("kv_type", c.c_int32), ("reserved2", c.c_uint32)]
 
 
 class Memory(Struct):
@@ -163,7 +163,7 @@ class Request(Struct):
                 ("logit_bias", c.POINTER(LogitBias)), ("n_logit_bias", c.c_size_t), ("stop", c.POINTER(c.c_char_p)),
                 ("n_stop", c.c_size_t), ("response_format", c.c_int32), ("priority", c.c_int32), ("response_schema", c.c_char_p),
                 ("tools_json", c.c_char_p), ("tool_choice", c.c_char_p), ("deadline_ms", c.c_int64), ("caller", c.POINTER(Caller)),
-                ("on_event", EventFn), ("on_event_user", c.c_void_p)]
+                ("on_event", EventFn), ("on_event_user", c.c_void_p), ("speculate", c.c_uint32), ("reserved", c.c_uint32)]
 
 
 class Metrics(Struct):
@@ -171,7 +171,8 @@ class Metrics(Struct):
                 ("calls_failed", c.c_uint64), ("calls_cancelled", c.c_uint64), ("running", c.c_uint64), ("waiting", c.c_uint64),
                 ("steps", c.c_uint64), ("prompt_tokens", c.c_uint64), ("cached_tokens", c.c_uint64),
                 ("completion_tokens", c.c_uint64), ("kv_pages", c.c_uint64), ("kv_pages_used", c.c_uint64),
-                ("kv_pages_cached", c.c_uint64), ("usage_pending", c.c_uint64), ("preemptions", c.c_uint64), ("busy_ns", c.c_int64)]
+                ("kv_pages_cached", c.c_uint64), ("usage_pending", c.c_uint64), ("preemptions", c.c_uint64), ("busy_ns", c.c_int64),
+                ("draft_tokens", c.c_uint64), ("accepted_tokens", c.c_uint64)]
 
 
 # Python class of each C struct, for the test that compares them.

@@ -103,6 +103,10 @@ def _timeline(handle):
     return result
 
 
+# Fields of a usage record that stand elsewhere in the usage that Python shows.
+_DETAILS = ("prompt_tokens", "completion_tokens", "cached_tokens", "draft_tokens", "accepted_tokens")
+
+
 def _usage(struct):
     """The bill, with OpenAI's fields first."""
     own = record(struct)
@@ -110,7 +114,9 @@ def _usage(struct):
     return Record(prompt_tokens=own.prompt_tokens, completion_tokens=own.completion_tokens,
                   total_tokens=own.prompt_tokens + own.completion_tokens,
                   prompt_tokens_details=Record(cached_tokens=own.cached_tokens),
-                  **{k: v for k, v in own.__dict__.items() if k not in ("prompt_tokens", "completion_tokens", "cached_tokens")})
+                  completion_tokens_details=Record(accepted_prediction_tokens=own.accepted_tokens,
+                                                   rejected_prediction_tokens=own.draft_tokens - own.accepted_tokens),
+                  **{k: v for k, v in own.__dict__.items() if k not in _DETAILS})
 
 
 def _one_token(logprob):

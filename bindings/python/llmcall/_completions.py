@@ -19,6 +19,7 @@ _NUMBERS = {
     "top_logprobs": ("top_logprobs", *_values.I32),
     "seed": ("seed", *_values.U64),
     "priority": ("priority", *_values.I32),
+    "speculate": ("speculate", *_values.U32),
 }
 _REALS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 _NOT_ZERO = ("top_p", "repetition_penalty")
@@ -54,7 +55,8 @@ class ChatCompletions:
         messages, model, max_tokens or max_completion_tokens (none: to the context's end), temperature, top_p, n, stop, seed,
         presence_penalty, frequency_penalty, logit_bias {token id: bias}, logprobs (bool), top_logprobs, stream,
         stream_options {"include_usage": bool}, user (goes nowhere), timeout (seconds); beyond openai: top_k, min_p,
-        repetition_penalty, ignore_eos, priority, caller (dict: credential, region, trace_id, distance_km, http_ns).
+        repetition_penalty, ignore_eos, priority, caller (dict: credential, region, trace_id, distance_km, http_ns), speculate
+        (0 to 15: longest draft by look-up in the prompt; the same answer, sooner where it repeats its prompt).
         """
         given = _known(given, _COMMON | _CHAT_ONLY, "messages")
         request = _request(given)

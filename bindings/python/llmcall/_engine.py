@@ -13,9 +13,10 @@ from ._types import Error, Status, check, record
 
 _MODEL_NUMBERS = {"context_length": _values.U32, "kv_bytes": _values.U64, "max_memory": _values.U64, "price_prompt": _values.I64,
                   "price_cached": _values.I64, "price_completion": _values.I64}
+_KV_TYPES = {None: 0, "f16": 1, "q8_0": 2, "f32": 3}
 _ENGINE_NUMBERS = {"max_step_tokens": _values.U32, "max_sequences": _values.U32, "max_queue": _values.U32,
                    "max_choices": _values.U32}
-_ENGINE_KEYS = (*_ENGINE_NUMBERS, "prefix_cache")
+_ENGINE_KEYS = (*_ENGINE_NUMBERS, "prefix_cache", "inexact")
 
 
 def version():
@@ -34,13 +35,21 @@ def _progress(function, failure):
     return _abi.ProgressFn(call)
 
 
-def _model_options(path, *, vocab_only=False, name=None, chat_template=None, progress=None, failure=None, **numbers):
+def _kv_type(name):
+    if not isinstance(name, (str, type(None))) or name not in _KV_TYPES:
+        raise Error.argument("kv_type", f'kv_type is {name!r}; it must be None, "f16", "q8_0" or "f32".')
+    return _KV_TYPES[name]
+
+
+def _model_options(path, *, vocab_only=False, name=None, chat_template=None, kv_type=None, progress=None, failure=None,
+                   **numbers):
     options = _abi.ModelOptions()
     lib.llmcall_model_options_defaults(c.byref(options))
     options.path = _values.c_string("path", os.fsencode(path))
     options.vocab_only = _values.flag("vocab_only", vocab_only)
     options.name = _values.c_string("name", name) if name else None
     options.chat_template = _values.c_string("chat_template", chat_template) if chat_template is not None else None
+    options.kv_type = _kv_type(kv_type)
     for key, value in numbers.items():
         if key not in _MODEL_NUMBERS:
             raise TypeError(f"unexpected keyword argument '{key}'")
@@ -50,11 +59,12 @@ def _model_options(path, *, vocab_only=False, name=None, chat_template=None, pro
     return options
 
 
-def _engine_options(*, threads=2, prefix_cache=True, **numbers):
+def _engine_options(*, threads=2, prefix_cache=True, inexact=False, **numbers):
     options = _abi.EngineOptions()
     lib.llmcall_engine_options_defaults(c.byref(options))
     options.threads = _values.integer("threads", threads, *_values.I32)
     options.disable_prefix_cache = 1 - _values.flag("prefix_cache", prefix_cache)
+    options.inexact = _values.flag("inexact", inexact)
     for key, value in numbers.items():
         setattr(options, key, _values.integer(key, value, *_ENGINE_NUMBERS[key]))
     return options
@@ -85,8 +95,9 @@ class Engine:
     """One engine with the model at path. threads=0: nothing runs until step() is called or somebody waits for an answer;
     threads=-1: one a core.
 
-    Keywords: vocab_only, context_length, kv_bytes, max_memory, name, chat_template, price_* (1e-9 of the currency a million
-    tokens), progress(done, total) -> true to stop; max_step_tokens, max_sequences, max_queue, max_choices, prefix_cache;
+    Keywords: vocab_only, context_length, kv_bytes, kv_type (what the KV cache holds: "f16", "q8_0", "f32"; None: f16, or f32
+    for a file of F32 matrices), max_memory, name, chat_template, price_* (1e-9 of the currency a million tokens), progress(done, total) -> true to stop; max_step_tokens, max_sequences, max_queue,
+    max_choices, prefix_cache, inexact;
     and the hooks admit, route, moderate, usage, span (see _hooks.py), which must not call the engine. Any thread may use an
     engine.
     """

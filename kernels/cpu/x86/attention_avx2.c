@@ -89,37 +89,87 @@ static void product(const float *a, size_t a_stride, uint32_t m, const void *con
     }
 }
 
-static inline float max8(__m256 x) {
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+INLINE __m256 both(__m256 a, __m256 b, int largest) {
+    return largest ? _mm256_max_ps(a, b) : _mm256_add_ps(a, b);
 }
 
-static inline void softmax_row(float *s, uint32_t n_valid, uint32_t n_vectors, float scale, float *m, float *l) {
+/* The sum or the largest of the 8 lanes of each of 6 rows, in lanes 0 to 5. The tree of llmc_sum8 for all rows together: each
+ * step puts the halves of two vectors into one. */
+INLINE __m256 across(const __m256 row[TILE], int largest) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 2, 6);
+    __m256 two[3];
+#pragma GCC unroll 4
+    for (int i = 0; i < 3; i++) {
+        two[i] = both(_mm256_permute2f128_ps(row[2 * i], row[2 * i + 1], 0x20),
+                      _mm256_permute2f128_ps(row[2 * i], row[2 * i + 1], 0x31), largest);
+    }
+    __m256 low = both(_mm256_shuffle_ps(two[0], two[1], 0x44), _mm256_shuffle_ps(two[0], two[1], 0xee), largest);
+    __m256 high = both(_mm256_shuffle_ps(two[2], two[2], 0x44), _mm256_shuffle_ps(two[2], two[2], 0xee), largest);
+    __m256 one = both(_mm256_shuffle_ps(low, high, 0x88), _mm256_shuffle_ps(low, high, 0xdd), largest);
+    return _mm256_permutevar8x32_ps(one, order);
+}
+
+INLINE __m256 visible_lanes(uint32_t n_valid, uint32_t vector) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)n_valid - (int)(8 * vector)), lane));
+}
+
+/* The largest of a row's scores is scaled, not every score: rounding keeps their order. */
+INLINE void softmax_of(const int masked, float *s, uint32_t n, const uint32_t *n_valid, uint32_t n_vectors, float scale,
+                       float *m, float *l) {
     const __m256 factor = _mm256_set1_ps(scale), nothing = _mm256_set1_ps(-INFINITY);
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), valid = _mm256_set1_epi32((int)n_valid);
-    __m256 x[8], maximum = nothing, sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (uint32_t v = 0; v < 2 * n_vectors; v++) {
-        __m256i keep = _mm256_cmpgt_epi32(valid, _mm256_add_epi32(lane, _mm256_set1_epi32((int)(8 * v))));
-        __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(s + 8 * v), factor);
-        x[v] = _mm256_blendv_ps(nothing, scaled, _mm256_castsi256_ps(keep));
-        maximum = _mm256_max_ps(x[v], maximum);
+    __m256 row[TILE];
+    for (uint32_t i = 0; i < n; i++) {
+        __m256 largest = nothing;
+#pragma GCC unroll 8
+        for (uint32_t v = 0; v < 2 * n_vectors; v++) {
+            __m256 x = _mm256_loadu_ps(s + i * LLMC_KV_GROUP + 8 * v);
+            if (masked) x = _mm256_blendv_ps(nothing, x, visible_lanes(n_valid[i], v));
+            largest = _mm256_max_ps(x, largest);
+        }
+        row[i] = largest;
     }
-    *m = max8(maximum);
-    for (uint32_t v = 0; v < 2 * n_vectors; v++) {
-        __m256 p = llmc_exp8(_mm256_sub_ps(x[v], _mm256_set1_ps(*m)));
-        _mm256_storeu_ps(s + 8 * v, p);
-        sum[v % 2] = _mm256_add_ps(sum[v % 2], p);
+    for (uint32_t i = n; i < TILE; i++) row[i] = nothing;
+    _mm256_storeu_ps(m, _mm256_mul_ps(across(row, 1), factor));
+    for (uint32_t i = 0; i < n; i++) {
+        const __m256 largest = _mm256_set1_ps(m[i]);
+        __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+#pragma GCC unroll 8
+        for (uint32_t v = 0; v < 2 * n_vectors; v++) {
+            float *at = s + i * LLMC_KV_GROUP + 8 * v;
+            __m256 x = _mm256_sub_ps(_mm256_mul_ps(_mm256_loadu_ps(at), factor), largest);
+            if (masked) x = _mm256_blendv_ps(nothing, x, visible_lanes(n_valid[i], v));
+            __m256 p = llmc_exp8_down(x);
+            _mm256_storeu_ps(at, p);
+            sum[v % 2] = _mm256_add_ps(sum[v % 2], p);
+        }
+        row[i] = _mm256_add_ps(sum[0], sum[1]);
     }
-    *l = llmc_sum8(_mm256_add_ps(sum[0], sum[1]));
+    _mm256_storeu_ps(l, across(row, 0));
 }
 
-static inline void exp_row(float *x, uint32_t n) {
-    float y[16] = {0};
-    for (uint32_t i = 0; i < n; i++) y[i] = x[i];
-    _mm256_storeu_ps(y, llmc_exp8(_mm256_loadu_ps(y)));
-    _mm256_storeu_ps(y + 8, llmc_exp8(_mm256_loadu_ps(y + 8)));
-    for (uint32_t i = 0; i < n; i++) x[i] = y[i];
+static void softmax_rows(float *s, uint32_t n, const uint32_t *n_valid, uint32_t n_vectors, float scale, float *m, float *l) {
+    if (n_valid[0] == LLMC_KV_GROUP) {
+        softmax_of(0, s, n, n_valid, 4, scale, m, l);
+    } else {
+        softmax_of(1, s, n, n_valid, n_vectors, scale, m, l);
+    }
+}
+
+static inline void fold_factors(float *maximum, const float *m, uint32_t n, float *old, float *added) {
+    const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    __m256 before = _mm256_maskload_ps(maximum, lanes), here = _mm256_loadu_ps(m), larger = _mm256_max_ps(before, here);
+    _mm256_maskstore_ps(maximum, lanes, larger);
+    _mm256_storeu_ps(old, llmc_exp8_down(_mm256_sub_ps(before, larger)));
+    _mm256_storeu_ps(added, llmc_exp8_down(_mm256_sub_ps(here, larger)));
+}
+
+static inline void fold_output(float *output, float a, const float *o, float b, uint32_t dim) {
+    const __m256 old = _mm256_set1_ps(a), added = _mm256_set1_ps(b);
+    for (uint32_t d = 0; d < dim; d += 8) {
+        __m256 x = _mm256_mul_ps(_mm256_loadu_ps(o + d), added);
+        _mm256_storeu_ps(output + d, _mm256_fmadd_ps(_mm256_loadu_ps(output + d), old, x));
+    }
 }
 
 static inline void widen(float *to, const void *from, uint32_t n, int half) {
@@ -135,6 +185,31 @@ static inline void narrow(uint16_t *to, const float *from, uint32_t n) {
         _mm_storeu_si128((__m128i *)(to + i), eight);
     }
     for (; i < n; i++) to[i] = llmc_f32_to_f16(from[i]);
+}
+
+INLINE __m256 load_bytes(const int8_t *from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from)));
+}
+
+static inline void dequantize_values(float *to, uint32_t to_stride, const int8_t *from, uint32_t from_stride, uint32_t n,
+                                     const uint16_t *scales) {
+    float factors[LLMC_KV_PAGE];
+    _mm256_storeu_ps(factors, load8(scales, 0, 1));
+    _mm256_storeu_ps(factors + 8, load8(scales, 8, 1));
+    for (uint32_t i = 0; i < n; i++, to += to_stride, from += from_stride) {
+        const __m256 factor = _mm256_set1_ps(factors[i]);
+#pragma GCC unroll 4
+        for (int d = 0; d < LLMC_KV_Q8_DIMS; d += 8) _mm256_storeu_ps(to + d, _mm256_mul_ps(load_bytes(from + d), factor));
+    }
+}
+
+static inline void dequantize_keys(float *to, const int8_t *from, const uint16_t *scales) {
+    const __m256 low = load8(scales, 0, 1), high = load8(scales, 8, 1);
+    for (uint32_t d = 0; d < LLMC_KV_Q8_DIMS; d++) {
+        float *row = to + (size_t)d * LLMC_KV_GROUP;
+        _mm256_storeu_ps(row, _mm256_mul_ps(load_bytes(from + d * LLMC_KV_PAGE), low));
+        _mm256_storeu_ps(row + 8, _mm256_mul_ps(load_bytes(from + d * LLMC_KV_PAGE + 8), high));
+    }
 }
 
 #include "kernels/cpu/attention_body.h"

@@ -7,7 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { AHEAD_BYTES = 8192 };
+/* Bytes ahead, rounded up to blocks; a file may choose its own. */
+#ifndef TILE_STREAM_AHEAD
+#define TILE_STREAM_AHEAD 8192
+#endif
 
 typedef struct tile_stream {
     const uint8_t *quants, *scales, *ahead_quants, *ahead_scales;
@@ -16,7 +19,7 @@ typedef struct tile_stream {
 
 /* quant_bytes and scale_bytes are those of a block. */
 static inline tile_stream tile_stream_begin(const uint8_t *tile, size_t n_blocks, size_t quant_bytes, size_t scale_bytes) {
-    const size_t wanted = AHEAD_BYTES / quant_bytes + 1, ahead = wanted < n_blocks ? wanted : n_blocks;
+    const size_t wanted = TILE_STREAM_AHEAD / quant_bytes + 1, ahead = wanted < n_blocks ? wanted : n_blocks;
     const uint8_t *scales = tile + n_blocks * quant_bytes;
     return (tile_stream){tile, scales, tile + ahead * quant_bytes, scales + ahead * scale_bytes, n_blocks - ahead};
 }

@@ -39,7 +39,7 @@ void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store
     for (uint32_t d = 0; d < op->head_dim; d++) thread->row[d] = op->k[offset + d];
     turn_head(thread, op, op->k_norm, table, thread->row);
     uint8_t *block = llmc_cpu_kv_block(op->kv, segment->pages[position / LLMC_PAGE_TOKENS], op->layer, kv_head);
-    thread->backend->attention.store(block, op->kv->half, op->head_dim, position % LLMC_PAGE_TOKENS, thread->row,
+    thread->backend->attention.store(block, op->kv->shape.type, op->head_dim, position % LLMC_PAGE_TOKENS, thread->row,
                                      op->v + offset);
 }
 
@@ -59,21 +59,27 @@ void llmc_cpu_rope_store(const llmc_cpu_thread *thread, const llmc_op_rope_store
 
 /* --- attention --- */
 
-/* How queries are cut: `heads` of a KV head's group by `tokens` make a job. */
+/* How queries are cut: `heads` of a KV head's group by `tokens` make a job. Few tokens are cut finer, down to some 48 queries,
+ * so that the threads get about the same. */
+enum { FINE_QUERIES = 48, UNITS_A_THREAD = 8 };
 typedef struct cut {
     uint32_t heads, head_cuts, tokens;
 } cut;
 
-static cut cut_of(const llmc_op_attention *op) {
+static cut cut_of(const llmc_cpu_thread *thread, const llmc_op_attention *op) {
     uint32_t group = op->n_heads / op->n_kv_heads;
     cut c = {.heads = llmc_cpu_min(group, LLMC_ATTENTION_QUERIES)};
     c.head_cuts = (group + c.heads - 1) / c.heads;
     c.tokens = LLMC_ATTENTION_QUERIES / c.heads;
+    uint64_t units_of_one = (uint64_t)thread->batch->n_tokens * op->n_kv_heads * c.head_cuts;
+    if (units_of_one / c.tokens < UNITS_A_THREAD * (uint64_t)thread->n_threads && thread->n_threads > 1) {
+        c.tokens = c.heads < FINE_QUERIES ? FINE_QUERIES / c.heads : 1;
+    }
     return c;
 }
 
 static llmc_attention_job job_of(const llmc_op_attention *op, const llmc_segment *segment, uint32_t kv_head) {
-    llmc_attention_job job = {.head_dim = op->head_dim, .half = op->kv->half, .scale = op->scale};
+    llmc_attention_job job = {.head_dim = op->head_dim, .type = op->kv->shape.type, .scale = op->scale};
     job.pages = segment->pages;
     job.base = llmc_cpu_kv_block(op->kv, 0, op->layer, kv_head);
     job.page_bytes = op->kv->page_bytes;
@@ -109,7 +115,7 @@ static uint32_t chunks_of(cut c, const llmc_segment *segment) {
 /* A unit is a segment, a chunk of its tokens (the last, which costs most, first), a KV head and a cut of its heads. */
 static void attend_whole(const llmc_cpu_thread *thread, const llmc_op_attention *op) {
     const llmc_batch *batch = thread->batch;
-    cut c = cut_of(op);
+    cut c = cut_of(thread, op);
     uint32_t per_chunk = op->n_kv_heads * c.head_cuts, n_chunks = 0, passed = 0, at = 0;
     for (uint32_t i = 0; i < batch->n_segments; i++) n_chunks += chunks_of(c, &batch->segments[i]);
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, n_chunks * per_chunk);
@@ -220,7 +226,7 @@ int llmc_cpu_attention_fuses(const llmc_cpu_thread *thread, const llmc_op_rope_s
 
 void llmc_cpu_store_and_attend(const llmc_cpu_thread *thread, const llmc_op_rope_store *store, const llmc_op_attention *op) {
     const llmc_batch *batch = thread->batch;
-    cut c = cut_of(op);
+    cut c = cut_of(thread, op);
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, batch->n_tokens * op->n_kv_heads);
     for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
         const llmc_segment *segment = &batch->segments[unit / op->n_kv_heads];

@@ -125,6 +125,8 @@ static void destroy(llmc_backend *base) {
     if (!base) return;
     llmc_cpu_backend *backend = (llmc_cpu_backend *)base;
     llmc_pool_destroy(backend->pool);
+    llmc_cpu_blas_close(&backend->blas);
+    llmc_cpu_weight_block_drop(backend);
     llmc_free_aligned(base->env, backend->scratch.shared_act);
     llmc_free(base->env, backend);
 }
@@ -137,8 +139,10 @@ static const llmc_backend_functions functions = {
     .upload = llmc_cpu_upload,
     .view = llmc_cpu_view,
     .weight_bytes = llmc_cpu_weight_bytes,
+    .weight_reserve = llmc_cpu_weight_reserve,
     .weight_create = llmc_cpu_weight_create,
     .weight_fill = llmc_cpu_weight_fill,
+    .weight_read = llmc_cpu_weight_read,
     .weight_destroy = llmc_cpu_weight_destroy,
     .kv_bytes = llmc_cpu_kv_bytes,
     .kv_create = llmc_cpu_kv_create,

@@ -9,20 +9,20 @@
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/rope.h"
 
+typedef struct llmc_cpu_weight_block llmc_cpu_weight_block;
+
 struct llmc_weight {
     llmc_packed packed;
+    llmc_cpu_weight_block *block; /* whose memory it has; NULL: its own */
 };
 
 /* Page-major: a page holds every layer and KV head, each block as kernels/cpu/attention.h has it. */
 struct llmc_kv_store {
     llmc_kv_shape shape;
-    int half;
     size_t block_bytes; /* of a layer and KV head */
     size_t page_bytes;
     uint8_t *base;
 };
-
-enum { LLMC_ACT_FORMS = 3 };
 
 /* Memory for steps, in one block: what all threads share, then a part for each. */
 typedef struct llmc_cpu_scratch {
@@ -39,6 +39,14 @@ typedef struct llmc_cpu_scratch {
     uint8_t *private_base;
 } llmc_cpu_scratch;
 
+/* OpenBLAS, where an engine gave up exact results; sgemm NULL: not in use. */
+typedef void (*llmc_sgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a,
+                           int lda, const float *b, int ldb, float beta, float *c, int ldc);
+typedef struct llmc_cpu_blas {
+    void *library;
+    llmc_sgemm sgemm;
+} llmc_cpu_blas;
+
 typedef struct llmc_cpu_backend {
     llmc_backend base;
     llmc_pool *pool;
@@ -48,6 +56,8 @@ typedef struct llmc_cpu_backend {
     llmc_rope_kernels rope;
     llmc_attention_kernels attention;
     llmc_cpu_scratch scratch;
+    llmc_cpu_blas blas;
+    llmc_cpu_weight_block *weight_block; /* where the next weights come from; NULL: none is reserved */
 } llmc_cpu_backend;
 
 /* A thread in a step. */
@@ -66,16 +76,11 @@ typedef struct llmc_cpu_thread {
 enum { LLMC_CPU_SMALL_ROWS = 4, LLMC_CPU_SMALL_ELEMENTS = 4096 };
 
 /* memory.c */
+void *llmc_cpu_alloc_large(const llmc_env *env, size_t size); /* in huge pages where the system gives them */
 float *llmc_cpu_alloc(llmc_backend *backend, size_t n_floats);
 void llmc_cpu_release(llmc_backend *backend, float *array);
 llmcall_status llmc_cpu_upload(llmc_backend *backend, float *dst, const float *src, size_t n_floats, llmcall_error *error);
 const float *llmc_cpu_view(llmc_backend *backend, const float *src, size_t n_floats);
-size_t llmc_cpu_weight_bytes(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols);
-llmcall_status llmc_cpu_weight_create(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **weight,
-                                      llmcall_error *error);
-llmcall_status llmc_cpu_weight_fill(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
-                                    const void *blocks, llmcall_error *error);
-void llmc_cpu_weight_destroy(llmc_backend *backend, llmc_weight *weight);
 size_t llmc_cpu_kv_bytes(const llmc_backend *backend, const llmc_kv_shape *shape);
 llmcall_status llmc_cpu_kv_create(llmc_backend *backend, const llmc_kv_shape *shape, llmc_kv_store **kv, llmcall_error *error);
 void llmc_cpu_kv_zero(llmc_backend *backend, llmc_kv_store *kv, uint32_t page);
@@ -84,6 +89,27 @@ size_t llmc_cpu_scratch_bytes(const llmc_backend *backend, uint32_t max_tokens, 
                               uint32_t n_heads);
 llmcall_status llmc_cpu_reserve(llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
                                 uint32_t n_heads, llmcall_error *error);
+
+/* weight.c */
+size_t llmc_cpu_weight_bytes(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols);
+llmcall_status llmc_cpu_weight_reserve(llmc_backend *backend, size_t bytes, llmcall_error *error);
+llmcall_status llmc_cpu_weight_create(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **weight,
+                                      llmcall_error *error);
+llmcall_status llmc_cpu_weight_fill(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
+                                    const void *blocks, llmcall_error *error);
+llmcall_status llmc_cpu_weight_read(llmc_backend *backend, const llmc_weight_source *sources, size_t n_sources,
+                                    const llmc_weight_reader *reader, llmcall_error *error);
+void llmc_cpu_weight_destroy(llmc_backend *backend, llmc_weight *weight);
+void llmc_cpu_weight_block_drop(llmc_cpu_backend *backend); /* what is reserved; weights keep their memory */
+
+/* blas.c. Its own scratch is the thread's tile. */
+void llmc_cpu_blas_close(llmc_cpu_blas *blas);
+size_t llmc_cpu_blas_scratch_bytes(const llmc_cpu_backend *backend); /* 0: not in use */
+/* Tiles of a unit of work, if this product is one for OpenBLAS; else 0. */
+uint32_t llmc_cpu_blas_tiles(const llmc_cpu_thread *thread, const llmc_packed *packed, uint32_t n_rows);
+/* At most that many tiles; act rows as LLMC_ACT_F32, dst rows packed->rows apart; the rest as llmc_matmul_kernels.matmul. */
+void llmc_cpu_blas_multiply(const llmc_cpu_thread *thread, const llmc_packed *packed, const float *act, uint32_t n_rows,
+                            uint32_t tile_begin, uint32_t tile_end, float *dst, const float *bias, int accumulate);
 
 /* validate.c: LLMCALL_OK, or LLMCALL_E_INTERNAL with the operation's number and what is wrong with it. Nothing that passes can
  * make an operation read or write outside the arrays that its dimensions describe. */

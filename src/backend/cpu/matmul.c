@@ -5,6 +5,9 @@
  * so that these do too. A unit is at least two tiles, what a kernel takes at once. */
 enum { UNIT_BYTES = 256 << 10, ROW_BLOCK_BYTES = 192 << 10, UNITS_PER_THREAD = 8 };
 
+/* Kernels of bfloat16 prepare weights once for so many rows. */
+enum { BF16_BLOCK_ROWS = 128 };
+
 /* One pass: rows [first, first + n) of the operation in every form that its parts multiply with. */
 typedef struct pass {
     const llmc_op_matmul *op;
@@ -13,6 +16,7 @@ typedef struct pass {
     size_t row_bytes[LLMC_ACT_FORMS];
     uint32_t unit_tiles[LLMC_MATMUL_PARTS];
     uint32_t n_units[LLMC_MATMUL_PARTS];
+    uint8_t by_blas[LLMC_MATMUL_PARTS];
 } pass;
 
 static uint32_t tiles_of(const llmc_packed *packed) {
@@ -20,18 +24,20 @@ static uint32_t tiles_of(const llmc_packed *packed) {
 }
 
 /* Units of about equal bytes over all the parts. */
-static uint32_t plan_units(pass *p, int32_t n_threads) {
+static uint32_t plan_units(const llmc_cpu_thread *thread, pass *p) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < p->op->n_parts; i++) {
         const llmc_packed *packed = &p->op->part[i].weight->packed;
         bytes += tiles_of(packed) * (uint64_t)packed->tile_bytes;
     }
-    uint64_t target = bytes / ((uint64_t)n_threads * UNITS_PER_THREAD);
+    uint64_t target = bytes / ((uint64_t)thread->n_threads * UNITS_PER_THREAD);
     if (target > UNIT_BYTES) target = UNIT_BYTES;
     uint32_t total = 0;
     for (uint32_t i = 0; i < p->op->n_parts; i++) {
         const llmc_packed *packed = &p->op->part[i].weight->packed;
-        p->unit_tiles[i] = 2 * (uint32_t)(target / packed->tile_bytes / 2);
+        p->unit_tiles[i] = llmc_cpu_blas_tiles(thread, packed, p->n);
+        p->by_blas[i] = p->unit_tiles[i] != 0;
+        if (!p->by_blas[i]) p->unit_tiles[i] = 2 * (uint32_t)(target / packed->tile_bytes / 2);
         if (p->unit_tiles[i] == 0) p->unit_tiles[i] = 2;
         p->n_units[i] = (tiles_of(packed) + p->unit_tiles[i] - 1) / p->unit_tiles[i];
         total += p->n_units[i];
@@ -40,10 +46,10 @@ static uint32_t plan_units(pass *p, int32_t n_threads) {
 }
 
 /* Which forms are needed, and their sizes; returns the bytes of a row in all of them. */
-static size_t plan_forms(pass *p) {
+static size_t plan_forms(const llmc_cpu_thread *thread, pass *p) {
     size_t sum = 0;
     for (uint32_t i = 0; i < p->op->n_parts; i++) {
-        llmc_act_form form = llmc_act_form_of(p->op->part[i].weight->packed.type);
+        llmc_act_form form = llmc_act_form_of(&thread->backend->matmul, p->op->part[i].weight->packed.type);
         if (p->row_bytes[form]) continue;
         p->row_bytes[form] = llmc_act_row_bytes(form, p->op->width);
         sum += p->row_bytes[form];
@@ -93,20 +99,28 @@ static void prepare_shared(const llmc_cpu_thread *thread, const pass *p) {
 
 static void multiply_unit(const llmc_cpu_thread *thread, const pass *p, uint32_t part, uint32_t unit) {
     const llmc_packed *packed = &p->op->part[part].weight->packed;
-    llmc_act_form form = llmc_act_form_of(packed->type);
+    llmc_matmul_function multiply_rows = llmc_matmul_of(&thread->backend->matmul, packed->type);
+    llmc_act_form form = llmc_act_form_of(&thread->backend->matmul, packed->type);
     uint32_t begin = unit * p->unit_tiles[part];
     uint32_t end = llmc_cpu_min(tiles_of(packed), begin + p->unit_tiles[part]);
+    if (p->by_blas[part]) {
+        float *dst = p->op->part[part].dst + (size_t)p->first * packed->rows;
+        llmc_cpu_blas_multiply(thread, packed, (const float *)(const void *)p->act[form], p->n, begin, end, dst,
+                               p->op->part[part].bias, p->op->accumulate);
+        return;
+    }
     uint32_t block = (uint32_t)(ROW_BLOCK_BYTES / p->row_bytes[form]) & ~15u;
     if (block == 0) block = 16;
+    if ((form == LLMC_ACT_BF16 || form == LLMC_ACT_BF16_X2) && block < BF16_BLOCK_ROWS) block = BF16_BLOCK_ROWS;
     for (uint32_t row = 0; row < p->n; row += block) {
-        thread->backend->matmul.matmul(packed, p->act[form] + row * p->row_bytes[form], llmc_cpu_min(block, p->n - row), begin,
-                                       end, p->op->part[part].dst + (size_t)(p->first + row) * packed->rows, packed->rows,
-                                       p->op->part[part].bias, p->op->accumulate, thread->tile);
+        multiply_rows(packed, p->act[form] + row * p->row_bytes[form], llmc_cpu_min(block, p->n - row), begin, end,
+                      p->op->part[part].dst + (size_t)(p->first + row) * packed->rows, packed->rows, p->op->part[part].bias,
+                      p->op->accumulate, thread->tile);
     }
 }
 
 static void multiply(const llmc_cpu_thread *thread, pass *p) {
-    uint32_t n_units = plan_units(p, thread->n_threads);
+    uint32_t n_units = plan_units(thread, p);
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, n_units);
     for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
         uint32_t part = 0;
@@ -118,7 +132,7 @@ static void multiply(const llmc_cpu_thread *thread, pass *p) {
 void llmc_cpu_matmul(const llmc_cpu_thread *thread, const llmc_op_matmul *op) {
     const llmc_cpu_scratch *scratch = &thread->backend->scratch;
     pass p = {.op = op, .n = op->n_rows};
-    size_t row_bytes = plan_forms(&p);
+    size_t row_bytes = plan_forms(thread, &p);
     if (op->n_rows == 1 || (op->n_rows <= LLMC_CPU_SMALL_ROWS && (uint64_t)op->n_rows * op->width <= LLMC_CPU_SMALL_ELEMENTS)) {
         place_forms(&p, thread->act, p.n);
         prepare_rows(thread, &p, 0, p.n);

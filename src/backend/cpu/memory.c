@@ -1,12 +1,11 @@
-/* The CPU backend's memory: arrays, packed weights, KV pages and scratch, all from the application's allocator. */
+/* The CPU backend's memory: arrays, KV pages and scratch, all from the application's allocator. */
 #include <string.h>
 #include <sys/mman.h>
 
 #include "backend/cpu/backend.h"
 #include "core/cursor.h"
-#include "kernels/cpu/pack.h"
 
-enum { HUGE_PAGE = 2 << 20, PARALLEL_PACK_ELEMENTS = 1 << 19, PACK_ROWS = 32 };
+enum { HUGE_PAGE = 2 << 20 };
 
 /* Groups of 64 positions that attention may keep unfolded for one token of all heads: 16,384 positions. */
 enum { PARTIAL_GROUPS = 256 };
@@ -50,94 +49,20 @@ static void advise_huge(void *block, size_t size) {
 #endif
 }
 
-static void *alloc_large(const llmc_env *env, size_t size) {
+void *llmc_cpu_alloc_large(const llmc_env *env, size_t size) {
     void *block = llmc_alloc_aligned(env, size, size >= HUGE_PAGE ? 4096 : 64);
     if (block) advise_huge(block, size);
     return block;
-}
-
-/* --- weights --- */
-
-size_t llmc_cpu_weight_bytes(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols) {
-    (void)backend;
-    return llmc_packed_bytes(type, rows, cols);
-}
-
-llmcall_status llmc_cpu_weight_create(llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols, llmc_weight **out,
-                                      llmcall_error *error) {
-    *out = NULL;
-    size_t bytes = llmc_packed_bytes(type, rows, cols);
-    if (bytes == 0) {
-        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, NULL, "A matrix of type %d, %u by %u, cannot be held.", (int)type,
-                         rows, cols);
-    }
-    llmc_weight *weight = llmc_zalloc(backend->env, sizeof *weight);
-    if (!weight) return llmc_fail_memory(error, "a weight");
-    weight->packed = (llmc_packed){.type = type, .rows = rows, .cols = cols, .tile_bytes = llmc_packed_tile_bytes(type, cols)};
-    weight->packed.data = alloc_large(backend->env, bytes);
-    if (!weight->packed.data) {
-        llmc_free(backend->env, weight);
-        return llmc_fail_memory(error, "a weight");
-    }
-    *out = weight;
-    return LLMCALL_OK;
-}
-
-void llmc_cpu_weight_destroy(llmc_backend *backend, llmc_weight *weight) {
-    if (!weight) return;
-    llmc_free_aligned(backend->env, weight->packed.data);
-    llmc_free(backend->env, weight);
-}
-
-typedef struct pack_job {
-    llmc_pool *pool;
-    llmc_packed *packed;
-    const uint8_t *blocks;
-    size_t row_bytes;
-    uint32_t first_row, n_rows;
-} pack_job;
-
-static void pack_some(void *arg, int32_t index, int32_t n_threads) {
-    const pack_job *job = arg;
-    (void)n_threads;
-    llmc_pool_loop loop = llmc_pool_loop_begin(job->pool, index, (job->n_rows + PACK_ROWS - 1) / PACK_ROWS);
-    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
-        uint32_t row = unit * PACK_ROWS;
-        llmc_pack_rows(job->packed, job->first_row + row, llmc_cpu_min(PACK_ROWS, job->n_rows - row),
-                       job->blocks + row * job->row_bytes);
-    }
-}
-
-llmcall_status llmc_cpu_weight_fill(llmc_backend *backend, llmc_weight *weight, uint32_t first_row, uint32_t n_rows,
-                                    const void *blocks, llmcall_error *error) {
-    llmc_packed *packed = &weight->packed;
-    if (first_row > packed->rows || n_rows > packed->rows - first_row || first_row % 32 != 0 ||
-        (n_rows % 32 != 0 && first_row + n_rows != packed->rows)) {
-        return llmc_fail(error, LLMCALL_E_INTERNAL, NULL, NULL, "Rows %u to %u of a matrix of %u rows cannot be filled alone.",
-                         first_row, first_row + n_rows, packed->rows);
-    }
-    const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
-    if (n_rows == 0 || !layout) return LLMCALL_OK;
-    pack_job job = {.pool = ((llmc_cpu_backend *)backend)->pool, .packed = packed, .blocks = blocks};
-    job.row_bytes = (size_t)packed->cols / layout->block_cols * layout->block_bytes;
-    job.first_row = first_row;
-    job.n_rows = n_rows;
-    if ((uint64_t)n_rows * packed->cols >= PARALLEL_PACK_ELEMENTS) {
-        llmc_pool_run(job.pool, pack_some, &job);
-    } else {
-        llmc_pack_rows(packed, first_row, n_rows, blocks);
-    }
-    return LLMCALL_OK;
 }
 
 /* --- KV pages --- */
 
 static int page_bytes_of(const llmc_kv_shape *shape, uint64_t *page_bytes) {
     uint64_t blocks;
-    if (shape->type != LLMC_KV_F16 && shape->type != LLMC_KV_F32) return 0;
-    if (shape->head_dim > MAX_HEAD_DIM) return 0;
+    if (shape->type < LLMC_KV_F16 || shape->type > LLMC_KV_F32 || shape->head_dim > MAX_HEAD_DIM) return 0;
+    if (shape->type == LLMC_KV_Q8_0 && shape->head_dim % LLMC_KV_Q8_DIMS) return 0;
     return llmc_mul_u64(shape->n_layers, shape->n_kv_heads, &blocks) &&
-           llmc_mul_u64(blocks, llmc_kv_block_bytes(shape->head_dim, shape->type == LLMC_KV_F16), page_bytes);
+           llmc_mul_u64(blocks, llmc_kv_block_bytes(shape->head_dim, shape->type), page_bytes);
 }
 
 size_t llmc_cpu_kv_bytes(const llmc_backend *backend, const llmc_kv_shape *shape) {
@@ -159,9 +84,9 @@ llmcall_status llmc_cpu_kv_create(llmc_backend *backend, const llmc_kv_shape *sh
     }
     llmc_kv_store *kv = llmc_zalloc(backend->env, sizeof *kv);
     if (!kv) return llmc_fail_memory(error, "the KV cache");
-    *kv = (llmc_kv_store){.shape = *shape, .half = shape->type == LLMC_KV_F16, .page_bytes = (size_t)page_bytes};
-    kv->block_bytes = llmc_kv_block_bytes(shape->head_dim, kv->half);
-    kv->base = alloc_large(backend->env, bytes);
+    *kv = (llmc_kv_store){.shape = *shape, .page_bytes = (size_t)page_bytes};
+    kv->block_bytes = llmc_kv_block_bytes(shape->head_dim, shape->type);
+    kv->base = llmc_cpu_alloc_large(backend->env, bytes);
     if (!kv->base) {
         llmc_free(backend->env, kv);
         return llmc_fail_memory(error, "the KV cache");
@@ -195,19 +120,21 @@ static size_t all_forms_bytes(uint32_t width) {
     return bytes;
 }
 
-/* The shared rows are sized for a quantized form; a matmul that needs more, for F32 weights, goes in passes. */
-static llmc_cpu_scratch plan_scratch(llmc_cpu_tier tier, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
-                                     uint32_t n_heads) {
+/* The shared rows are sized for a quantized form; a matmul that needs more, for F32 weights, goes in passes, unless they go
+ * through OpenBLAS, which is fast with many rows only. */
+static llmc_cpu_scratch plan_scratch(const llmc_cpu_backend *backend, uint32_t max_tokens, uint32_t max_width,
+                                     uint32_t head_dim, uint32_t n_heads) {
     llmc_cpu_scratch plan = {.max_tokens = max_tokens, .max_width = max_width, .head_dim = head_dim, .n_heads = n_heads};
     uint32_t whole = (max_width + 255) / 256 * 256;
+    size_t blas = llmc_cpu_blas_scratch_bytes(backend), tile = llmc_matmul_scratch_bytes(backend->tier, whole);
     size_t all = all_forms_bytes(max_width), small = LLMC_CPU_SMALL_ROWS * all_forms_bytes(LLMC_CPU_SMALL_ELEMENTS / 2);
-    size_t rows = (size_t)max_tokens * llmc_act_row_bytes(LLMC_ACT_Q8_32, whole);
+    size_t rows = (size_t)max_tokens * llmc_act_row_bytes(blas ? LLMC_ACT_F32 : LLMC_ACT_Q8_32, whole);
     plan.shared_act_bytes = rows > all ? rows : all;
     plan.partial_floats = PARTIAL_GROUPS * (size_t)n_heads * llmc_attention_partial_floats(head_dim);
     plan.row_floats = round64(sizeof(float) * (max_width > head_dim ? max_width : head_dim)) / sizeof(float);
     plan.private_act_bytes = small > all ? small : all;
     plan.attention_bytes = round64(llmc_attention_scratch_bytes(head_dim));
-    plan.tile_bytes = round64(llmc_matmul_scratch_bytes(tier, whole));
+    plan.tile_bytes = round64(tile > blas ? tile : blas);
     plan.private_bytes = plan.row_floats * sizeof(float) + plan.private_act_bytes + plan.attention_bytes + plan.tile_bytes;
     return plan;
 }
@@ -225,7 +152,7 @@ size_t llmc_cpu_scratch_bytes(const llmc_backend *backend, uint32_t max_tokens, 
                               uint32_t n_heads) {
     if (!in_limits(max_tokens, max_width, head_dim, n_heads)) return 0;
     const llmc_cpu_backend *cpu = (const llmc_cpu_backend *)backend;
-    llmc_cpu_scratch plan = plan_scratch(cpu->tier, max_tokens, max_width, head_dim, n_heads);
+    llmc_cpu_scratch plan = plan_scratch(cpu, max_tokens, max_width, head_dim, n_heads);
     return plan_bytes(cpu, &plan);
 }
 
@@ -240,10 +167,10 @@ llmcall_status llmc_cpu_reserve(llmc_backend *base, uint32_t max_tokens, uint32_
                          max_width, n_heads, head_dim);
     }
     llmc_cpu_scratch plan =
-        plan_scratch(backend->tier, max_tokens > old->max_tokens ? max_tokens : old->max_tokens,
+        plan_scratch(backend, max_tokens > old->max_tokens ? max_tokens : old->max_tokens,
                      max_width > old->max_width ? max_width : old->max_width,
                      head_dim > old->head_dim ? head_dim : old->head_dim, n_heads > old->n_heads ? n_heads : old->n_heads);
-    plan.shared_act = alloc_large(base->env, plan_bytes(backend, &plan));
+    plan.shared_act = llmc_cpu_alloc_large(base->env, plan_bytes(backend, &plan));
     if (!plan.shared_act) return llmc_fail_memory(error, "a step's scratch");
     plan.partial = (float *)(void *)(plan.shared_act + plan.shared_act_bytes);
     plan.private_base = (uint8_t *)(plan.partial + plan.partial_floats);
