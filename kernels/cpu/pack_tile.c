@@ -3,7 +3,7 @@
  *
  * Bits move in *lanes*: 16 words of 4 bytes, one of each row. Words of the file's blocks are transposed into lanes once; what
  * is left, shifts and masks, is the same for all rows, and a vector of a tile is a lane vector. This is C over the
- * compiler's vectors: with the instructions that every x86-64 has it already runs faster than memory. */
+ * compiler's vectors: with the instructions that every x86-64 has it already runs about as fast as memory. */
 #include <string.h>
 
 #include "kernels/cpu/pack.h"

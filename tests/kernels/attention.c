@@ -147,7 +147,7 @@ static void check_shape(uint32_t head_dim, uint32_t n_positions, int type, uint3
     scene s;
     make_scene(&s, &kernels[0], head_dim, n_positions, type);
     size_t bytes = (size_t)n * head_dim * sizeof(float);
-    guarded q = guarded_make(bytes), out[3];
+    guarded q = guarded_make(bytes), out[LLMC_TIERS];
     random_fill(&s.seed, q.data, (size_t)n * head_dim, 3.0f);
     void *scratch = aligned_alloc(64, (llmc_attention_scratch_bytes(head_dim) + 63) & ~(size_t)63);
     for (int tier = 0; tier < n_tiers; tier++) {
