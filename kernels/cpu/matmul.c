@@ -228,7 +228,7 @@ static void matmul_c(const llmc_packed *packed, const void *act, uint32_t n_rows
 
 size_t llmc_matmul_scratch_bytes(llmc_cpu_tier tier, uint32_t cols) {
     (void)cols;
-    size_t bytes = tier >= LLMC_TIER_AVX512 ? LLMC_AVX512_SCRATCH : 64;
+    size_t bytes = tier >= LLMC_TIER_AVX512 ? LLMC_AVX512_SCRATCH : tier >= LLMC_TIER_AVX2 ? LLMC_AVX2_SCRATCH : 64;
     return tier >= LLMC_TIER_AMX && bytes < LLMC_AMX_SCRATCH_BYTES ? LLMC_AMX_SCRATCH_BYTES : bytes;
 }
 

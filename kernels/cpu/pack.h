@@ -100,8 +100,8 @@ void llmc_pack_tile(const llmc_packed *packed, uint8_t *tile, const uint8_t *row
 /* A value of a tile of F32, F16 or BF16. */
 float llmc_tile_float(int32_t type, const uint8_t *tile, size_t col, uint32_t lane);
 
-/* Bytes of scratch that AVX-512's products of quantized weights take. */
-enum { LLMC_AVX512_SCRATCH = 160 << 10 };
+/* Bytes of scratch that products of quantized weights take, with AVX2 and with AVX-512. */
+enum { LLMC_AVX2_SCRATCH = 20 << 10, LLMC_AVX512_SCRATCH = 160 << 10 };
 
 /* Bytes of scratch that AMX's products of floats and of quantized weights take. */
 enum { LLMC_AMX_FLOAT_SCRATCH = 49152, LLMC_AMX_SCRATCH_BYTES = 98304 };

@@ -158,8 +158,8 @@ static void softmax_rows(float *s, uint32_t n, const uint32_t *n_valid, uint32_t
 
 static inline void fold_factors(float *maximum, const float *m, uint32_t n, float *old, float *added) {
     const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    __m256 before = _mm256_maskload_ps(maximum, lanes), here = _mm256_loadu_ps(m), larger = _mm256_max_ps(before, here);
-    _mm256_maskstore_ps(maximum, lanes, larger);
+    __m256 before = _mm256_loadu_ps(maximum), here = _mm256_loadu_ps(m), larger = _mm256_max_ps(before, here);
+    _mm256_storeu_ps(maximum, _mm256_blendv_ps(before, larger, _mm256_castsi256_ps(lanes)));
     _mm256_storeu_ps(old, llmc_exp8_down(_mm256_sub_ps(before, larger)));
     _mm256_storeu_ps(added, llmc_exp8_down(_mm256_sub_ps(here, larger)));
 }

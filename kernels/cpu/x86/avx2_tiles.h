@@ -1,6 +1,6 @@
 /* The matrix product in 256-bit registers, for the files of its tiers: two of 8 lanes hold the 16 outputs of a tile. Products
  * of bytes are summed in 16 bits as far as they cannot saturate (AVX2), or, in a file compiled with the VEX form of VNNI, in
- * 32. */
+ * 32. Few rows unpack weights in registers as they go; many share what is unpacked once into the first-level cache. */
 #ifndef LLMC_AVX2_TILES_H
 #define LLMC_AVX2_TILES_H
 
@@ -13,14 +13,18 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
+/* A sum of int16 that stays in its register: compilers like to add integers as a tree, which needs more of them than there
+ * are. */
+#define ADD_IN_PLACE(sum, more) __asm__("vpaddw %1, %0, %0" : "+x"(sum) : "x"(more))
+
 enum { MAX_ROWS = 4, HALVES = 2 /* of a tile: 8 outputs, 32 bytes of each vector */ };
 
 typedef struct tile_job {
-    uint32_t cols;
-    const uint8_t *tile;
-    const uint8_t *next; /* what the next kernel will read, to be fetched ahead */
+    tile_stream at;      /* quants, in the tile or unpacked, scales, and what is asked for ahead */
+    const uint8_t *next; /* the tile that will be read next */
+    size_t n_blocks;     /* of 32 columns or 256; floats: columns */
     const uint8_t *act[MAX_ROWS];
-    __m256 *sums; /* (rows, HALVES) */
+    __m256 *sums; /* (rows, HALVES), added to */
 } tile_job;
 
 /* 8-bit weights without their offset: vpmaddubsw takes them apart into size and sign, and vpdpbusd needs neither. */
@@ -29,6 +33,10 @@ enum { BYTES_ARE_SIGNED = 0 };
 #else
 enum { BYTES_ARE_SIGNED = 1 };
 #endif
+
+/* How quants lie: as in the tile, or as one byte a field, 512 of 32 columns. */
+enum { PACKED, PLAIN };
+#define QUANT_BYTES(low, high, how) ((how) == PLAIN ? 512u : 64u * (unsigned)((low) + (high)))
 
 INLINE __m256i broadcast_4(const void *bytes) {
     int32_t word;
@@ -45,7 +53,8 @@ INLINE __m256i load(const uint8_t *bytes) {
 }
 
 /* Fields of group g (of 8) of 32 columns of half a tile, as unsigned bytes. */
-INLINE __m256i group_fields(const int low, const int high, const uint8_t *quants, const int g) {
+INLINE __m256i group_fields(const int low, const int high, const int how, const uint8_t *quants, const int g) {
+    if (how == PLAIN) return load(quants + 64 * g);
     const int low_n = 8 / low, low_shift = g % low_n * low;
     __m256i fields = load(quants + g / low_n * 64);
     if (low == 8) return BYTES_ARE_SIGNED ? _mm256_xor_si256(fields, _mm256_set1_epi8((char)0x80)) : fields;
@@ -61,14 +70,14 @@ INLINE __m256i group_fields(const int low, const int high, const uint8_t *quants
 
 /* Adds to the dots of each row the groups [begin, end) of 32 columns, times the int16 pairs of `scale`, if there is one. */
 #ifdef __AVXVNNI__
-INLINE void add_groups(const int rows, const int low, const int high, const int begin, const int end, const uint8_t *quants,
-                       const int8_t *const *q, const __m256i *scale, __m256i dot[MAX_ROWS][HALVES]) {
+INLINE void add_groups(const int rows, const int low, const int high, const int how, const int begin, const int end,
+                       const uint8_t *quants, const int8_t *const *q, const __m256i *scale, __m256i dot[MAX_ROWS][HALVES]) {
     __m256i part[MAX_ROWS][HALVES];
     UNROLL for (int i = 0; i < rows * HALVES; i++) part[i / HALVES][i % HALVES] =
         scale ? _mm256_setzero_si256() : dot[i / HALVES][i % HALVES];
     UNROLL for (int g = begin; g < end; g++) {
         __m256i w[HALVES];
-        UNROLL for (int h = 0; h < HALVES; h++) w[h] = group_fields(low, high, quants + h * 32, g);
+        UNROLL for (int h = 0; h < HALVES; h++) w[h] = group_fields(low, high, how, quants + h * 32, g);
         UNROLL for (int r = 0; r < rows; r++) {
             __m256i x = broadcast_4(q[r] + 4 * g);
             UNROLL for (int h = 0; h < HALVES; h++) part[r][h] = _mm256_dpbusd_avx_epi32(part[r][h], w[h], x);
@@ -88,8 +97,8 @@ INLINE int groups_in_16_bits(const int bits) {
     return bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
 }
 
-INLINE void add_groups(const int rows, const int low, const int high, const int begin, const int end, const uint8_t *quants,
-                       const int8_t *const *q, const __m256i *scale, __m256i dot[MAX_ROWS][HALVES]) {
+INLINE void add_groups(const int rows, const int low, const int high, const int how, const int begin, const int end,
+                       const uint8_t *quants, const int8_t *const *q, const __m256i *scale, __m256i dot[MAX_ROWS][HALVES]) {
     const __m256i ones = _mm256_set1_epi16(1);
     const int step = groups_in_16_bits(low + high) < end - begin ? groups_in_16_bits(low + high) : end - begin;
     UNROLL for (int first = begin; first < end; first += step) {
@@ -97,14 +106,15 @@ INLINE void add_groups(const int rows, const int low, const int high, const int 
         UNROLL for (int g = first; g < first + step; g++) {
             __m256i w[HALVES], size[HALVES];
             UNROLL for (int h = 0; h < HALVES; h++) {
-                w[h] = group_fields(low, high, quants + h * 32, g);
+                w[h] = group_fields(low, high, how, quants + h * 32, g);
                 size[h] = low == 8 ? _mm256_abs_epi8(w[h]) : w[h];
             }
             UNROLL for (int r = 0; r < rows; r++) {
                 __m256i x = broadcast_4(q[r] + 4 * g);
                 UNROLL for (int h = 0; h < HALVES; h++) {
                     __m256i pairs = _mm256_maddubs_epi16(size[h], low == 8 ? _mm256_sign_epi8(x, w[h]) : x);
-                    part[r][h] = g == first ? pairs : _mm256_add_epi16(part[r][h], pairs);
+                    if (g == first) part[r][h] = pairs;
+                    else ADD_IN_PLACE(part[r][h], pairs);
                 }
             }
         }
@@ -116,14 +126,38 @@ INLINE void add_groups(const int rows, const int low, const int high, const int 
 }
 #endif
 
+INLINE void load_sums(const tile_job *job, const int rows, __m256 sum[MAX_ROWS][HALVES]) {
+    UNROLL for (int i = 0; i < rows * HALVES; i++) sum[i / HALVES][i % HALVES] = job->sums[i];
+}
+
+INLINE void store_sums(const tile_job *job, const int rows, __m256 sum[MAX_ROWS][HALVES]) {
+    UNROLL for (int i = 0; i < rows * HALVES; i++) job->sums[i] = sum[i / HALVES][i % HALVES];
+}
+
+/* Of what a kernel has ahead, in a block. What was unpacked has at least two kernels' time to fetch the next chunk. */
+#define AHEAD_BYTES(low, high, how) ((how) == PLAIN ? ((low) + (high) + 1) / 2 * 64u : QUANT_BYTES(low, high, PACKED))
+
+/* Asks for the quants that lie ahead of 32 columns, and on to the next ones. */
+INLINE void step_quants(tile_stream *at, const int low, const int high, const int how) {
+    prefetch_lines(at->ahead_quants, AHEAD_BYTES(low, high, how));
+    at->quants += QUANT_BYTES(low, high, how);
+    at->ahead_quants += AHEAD_BYTES(low, high, how);
+}
+
+INLINE void step_scales(tile_stream *at, const size_t scale_bytes) {
+    prefetch_lines(at->ahead_scales, scale_bytes);
+    at->scales += scale_bytes;
+    at->ahead_scales += scale_bytes;
+}
+
 /* --- blocks of 32 --- */
 
-INLINE void q8_32_kernel(const tile_job *job, const int rows, const int low, const int high, const int offset_shift,
-                         const int has_min) {
-    const size_t quant_bytes = 64u * (unsigned)(low + high), scale_bytes = has_min ? 64 : 32, n_blocks = job->cols / 32;
-    tile_stream at = tile_stream_begin(job->tile, n_blocks, quant_bytes, scale_bytes);
+INLINE void q8_32_kernel(const tile_job *job, const int rows, const int how, const int low, const int high,
+                         const int offset_shift, const int has_min) {
+    const size_t scale_bytes = has_min ? 64 : 32, n_blocks = job->n_blocks;
+    tile_stream at = job->at;
     __m256 sum[MAX_ROWS][HALVES];
-    UNROLL for (int i = 0; i < rows * HALVES; i++) sum[i / HALVES][i % HALVES] = _mm256_setzero_ps();
+    load_sums(job, rows, sum);
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *quants = at.quants, *scales = at.scales;
         __m256i dot[MAX_ROWS][HALVES];
@@ -136,9 +170,10 @@ INLINE void q8_32_kernel(const tile_job *job, const int rows, const int low, con
             if (offset_shift) start = _mm256_slli_epi32(broadcast_4(&x[r]->neg_sum), offset_shift);
             UNROLL for (int h = 0; h < HALVES; h++) dot[r][h] = start;
         }
-        tile_stream_turn(&at, job->next, b, n_blocks, quant_bytes);
-        add_groups(rows, low, high, 0, 8, quants, q, NULL, dot);
-        tile_stream_step(&at, quant_bytes, scale_bytes);
+        tile_stream_turn(&at, job->next, b, n_blocks, QUANT_BYTES(low, high, PACKED));
+        add_groups(rows, low, high, how, 0, 8, quants, q, NULL, dot);
+        step_quants(&at, low, high, how);
+        step_scales(&at, scale_bytes);
         UNROLL for (int h = 0; h < HALVES; h++) {
             __m256 d = halves_at(scales + h * 16), m = _mm256_setzero_ps();
             if (has_min) m = halves_at(scales + 32 + h * 16);
@@ -149,7 +184,7 @@ INLINE void q8_32_kernel(const tile_job *job, const int rows, const int low, con
             }
         }
     }
-    UNROLL for (int i = 0; i < rows * HALVES; i++) job->sums[i] = sum[i / HALVES][i % HALVES];
+    store_sums(job, rows, sum);
 }
 
 /* --- super-blocks of 256 --- */
@@ -175,8 +210,8 @@ INLINE __m256i both_lanes(__m256i pair, const int j) {
     return j ? _mm256_blend_epi16(pair, other, 0x55) : _mm256_blend_epi16(pair, other, 0xaa);
 }
 
-/* The sums of scale * dot of a super-block. */
-INLINE void scaled_dots(const int rows, const int low, const int high, const int kind, const uint8_t *quants,
+/* The sums of scale * dot of a super-block. Moves `at` past its quants. */
+INLINE void scaled_dots(const int rows, const int how, const int low, const int high, const int kind, tile_stream *at,
                         const uint8_t *pairs, const int8_t *const *q_of, __m256i isum[MAX_ROWS][HALVES]) {
     const int sub_groups = kind == LLMC_SCALES_K32_MIN ? 8 : 4, n_pairs = kind == LLMC_SCALES_K32_MIN ? 4 : 8;
     const int8_t *q[MAX_ROWS];
@@ -186,25 +221,23 @@ INLINE void scaled_dots(const int rows, const int low, const int high, const int
             const int begin = sub_groups == 4 ? 4 * j : 0;
             __m256i scale[HALVES];
             UNROLL for (int h = 0; h < HALVES; h++) scale[h] = both_lanes(scale_pair(pairs + p * 32 + h * 16, kind), j);
-            add_groups(rows, low, high, begin, begin + sub_groups, quants, q, scale, isum);
+            add_groups(rows, low, high, how, begin, begin + sub_groups, at->quants, q, scale, isum);
             if (sub_groups == 4 && !j) continue;
-            quants += 64 * (low + high);
+            step_quants(at, low, high, how);
             UNROLL for (int r = 0; r < rows; r++) q[r] += 32;
         }
     }
 }
 
-INLINE void q8_256_kernel(const tile_job *job, const int rows, const int low, const int high, const int offset_shift,
-                          const int kind) {
+INLINE void q8_256_kernel(const tile_job *job, const int rows, const int how, const int low, const int high,
+                          const int offset_shift, const int kind) {
     const int n_pairs = kind == LLMC_SCALES_K32_MIN ? 4 : 8, has_min = kind != LLMC_SCALES_K16;
     const int scales_at = has_min ? 64 : 32, mins_at = kind == LLMC_SCALES_K32_MIN ? 192 : scales_at;
-    const size_t quant_bytes = 8 * 64u * (unsigned)(low + high), scale_bytes = (size_t)scales_at + 256;
-    const size_t n_blocks = job->cols / 256;
-    tile_stream at = tile_stream_begin(job->tile, n_blocks, quant_bytes, scale_bytes);
+    const size_t scale_bytes = (size_t)scales_at + 256, n_blocks = job->n_blocks;
+    tile_stream at = job->at;
     __m256 *sum = job->sums;
-    UNROLL for (int i = 0; i < rows * HALVES; i++) sum[i] = _mm256_setzero_ps();
     for (size_t b = 0; b < n_blocks; b++) {
-        const uint8_t *quants = at.quants, *scales = at.scales;
+        const uint8_t *scales = at.scales;
         __m256i isum[MAX_ROWS][HALVES], msum[MAX_ROWS][HALVES];
         const llmc_act_256 *x[MAX_ROWS];
         const int8_t *q[MAX_ROWS];
@@ -213,9 +246,9 @@ INLINE void q8_256_kernel(const tile_job *job, const int rows, const int low, co
             q[r] = x[r]->q;
             UNROLL for (int h = 0; h < HALVES; h++) isum[r][h] = msum[r][h] = _mm256_setzero_si256();
         }
-        tile_stream_turn(&at, job->next, b, n_blocks, quant_bytes);
-        tile_stream_step(&at, quant_bytes, scale_bytes);
-        scaled_dots(rows, low, high, kind, quants, scales + scales_at, q, isum);
+        tile_stream_turn(&at, job->next, b, n_blocks, 8 * QUANT_BYTES(low, high, PACKED));
+        scaled_dots(rows, how, low, high, kind, &at, scales + scales_at, q, isum);
+        step_scales(&at, scale_bytes);
         for (int p = 0; p < n_pairs; p++) {
             UNROLL for (int h = 0; h < HALVES; h++) {
                 __m256i min = min_pair(scales + mins_at + p * 32 + h * 16, kind);
@@ -261,65 +294,104 @@ INLINE void add_column(const tile_job *job, const int rows, const int type, cons
 }
 
 INLINE void f32_kernel(const tile_job *job, const int rows, const int type) {
-    const size_t pair_bytes = type == LLMC_PACK_F32 ? 128 : 64, n_pairs = job->cols / 2;
-    tile_stream at = tile_stream_begin(job->tile, n_pairs, pair_bytes, 0);
+    const size_t pair_bytes = type == LLMC_PACK_F32 ? 128 : 64, n_pairs = job->n_blocks / 2;
+    tile_stream at = job->at;
     __m256 sum[MAX_ROWS][HALVES];
-    UNROLL for (int i = 0; i < rows * HALVES; i++) sum[i / HALVES][i % HALVES] = _mm256_setzero_ps();
+    load_sums(job, rows, sum);
     for (size_t p = 0; p < n_pairs; p++) {
         tile_stream_turn(&at, job->next, p, n_pairs, pair_bytes);
         UNROLL for (int j = 0; j < 2; j++) add_column(job, rows, type, at.quants, 2 * p + (size_t)j, j, sum);
         tile_stream_step(&at, pair_bytes, 0);
     }
-    if (job->cols % 2) add_column(job, rows, type, at.quants, job->cols - 1, 0, sum);
-    UNROLL for (int i = 0; i < rows * HALVES; i++) job->sums[i] = sum[i / HALVES][i % HALVES];
+    if (job->n_blocks % 2) add_column(job, rows, type, at.quants, job->n_blocks - 1, 0, sum);
+    store_sums(job, rows, sum);
+}
+
+/* --- unpacking --- */
+
+/* Columns of a tile that are unpacked at once: with their activations they stay in the first-level cache. */
+enum { CHUNK_COLS = 1024, PASS_ROWS = 64 };
+
+INLINE void unpack(const int low, const int high, const uint8_t *quants, size_t blocks_of_32, uint8_t *fields) {
+    for (size_t b = 0; b < blocks_of_32; b++, quants += QUANT_BYTES(low, high, PACKED)) {
+        UNROLL for (int i = 0; i < 8 * HALVES; i++, fields += 32) {
+            const __m256i vector = group_fields(low, high, PACKED, quants + i % HALVES * 32, i / HALVES);
+            _mm256_store_si256((__m256i *)(void *)fields, vector);
+        }
+    }
 }
 
 /* --- the kernels of each type, by rows --- */
 
 typedef void (*tile_kernel)(const tile_job *job);
 
-#define KERNELS(name, kernel, ...)                                                                                             \
-    static void name##_1(const tile_job *job) {                                                                                \
-        kernel(job, 1, __VA_ARGS__);                                                                                           \
-    }                                                                                                                          \
-    static void name##_2(const tile_job *job) {                                                                                \
-        kernel(job, 2, __VA_ARGS__);                                                                                           \
-    }                                                                                                                          \
-    static void name##_4(const tile_job *job) {                                                                                \
-        kernel(job, 4, __VA_ARGS__);                                                                                           \
-    }
-#define ENTRIES(name)                                                                                                          \
-    { name##_1, name##_2, name##_4 }
-
-KERNELS(f32, f32_kernel, LLMC_PACK_F32)
-KERNELS(f16, f32_kernel, LLMC_PACK_F16)
-KERNELS(bf16, f32_kernel, LLMC_PACK_BF16)
-KERNELS(q4_0, q8_32_kernel, 4, 0, 3, 0)
-KERNELS(q4_1, q8_32_kernel, 4, 0, 0, 1)
-KERNELS(q5_0, q8_32_kernel, 4, 1, 4, 0)
-KERNELS(q5_1, q8_32_kernel, 4, 1, 0, 1)
-KERNELS(q8_0, q8_32_kernel, 8, 0, BYTES_ARE_SIGNED ? 0 : 7, 0)
-KERNELS(q2_k, q8_256_kernel, 2, 0, 0, LLMC_SCALES_K16_MIN)
-KERNELS(q3_k, q8_256_kernel, 2, 1, 2, LLMC_SCALES_K16)
-KERNELS(q4_k, q8_256_kernel, 4, 0, 0, LLMC_SCALES_K32_MIN)
-KERNELS(q5_k, q8_256_kernel, 4, 1, 0, LLMC_SCALES_K32_MIN)
-KERNELS(q6_k, q8_256_kernel, 4, 2, 5, LLMC_SCALES_K16)
-
 enum { N_HEIGHTS = 3 };
 
 static const uint32_t heights[N_HEIGHTS] = {1, 2, 4};
 
-static const tile_kernel kernel_table[LLMC_PACK_TYPES][N_HEIGHTS] = {
-    [LLMC_PACK_F32] = ENTRIES(f32),   [LLMC_PACK_F16] = ENTRIES(f16),   [LLMC_PACK_BF16] = ENTRIES(bf16),
-    [LLMC_PACK_Q4_0] = ENTRIES(q4_0), [LLMC_PACK_Q4_1] = ENTRIES(q4_1), [LLMC_PACK_Q5_0] = ENTRIES(q5_0),
-    [LLMC_PACK_Q5_1] = ENTRIES(q5_1), [LLMC_PACK_Q8_0] = ENTRIES(q8_0), [LLMC_PACK_Q2_K] = ENTRIES(q2_k),
-    [LLMC_PACK_Q3_K] = ENTRIES(q3_k), [LLMC_PACK_Q4_K] = ENTRIES(q4_k), [LLMC_PACK_Q5_K] = ENTRIES(q5_k),
-    [LLMC_PACK_Q6_K] = ENTRIES(q6_k),
+typedef struct kernels_of_type {
+    tile_kernel few[N_HEIGHTS], many[N_HEIGHTS]; /* of heights[i] rows, from the tile and from what is unpacked */
+    void (*unpack)(const uint8_t *quants, size_t blocks_of_32, uint8_t *fields); /* NULL: there is nothing to unpack */
+    uint16_t block_cols, quant_bytes, scale_bytes, ahead_bytes;                  /* of a block of 32, 256, or one column */
+} kernels_of_type;
+
+#define KERNEL(name, suffix, kernel, ...)                                                                                      \
+    static void name##_##suffix(const tile_job *job) {                                                                         \
+        kernel(job, __VA_ARGS__);                                                                                              \
+    }
+#define HEIGHTS(name, how, kernel, ...)                                                                                        \
+    KERNEL(name, how##_1, kernel, 1, __VA_ARGS__)                                                                              \
+    KERNEL(name, how##_2, kernel, 2, __VA_ARGS__)                                                                              \
+    KERNEL(name, how##_4, kernel, 4, __VA_ARGS__)
+#define ENTRIES(name, how)                                                                                                     \
+    { name##_##how##_1, name##_##how##_2, name##_##how##_4 }
+#define FLOAT_KERNELS(name, type, column_bytes)                                                                                \
+    HEIGHTS(name, few, f32_kernel, type)                                                                                       \
+    static const kernels_of_type name##_kernels = {ENTRIES(name, few), {0}, NULL, 1, column_bytes, 0, 0};
+#define BYTE_KERNELS(name, form, offset_shift, kind, scale_bytes)                                                              \
+    HEIGHTS(name, few, q8_##form##_kernel, PACKED, 8, 0, offset_shift, kind)                                                   \
+    static const kernels_of_type name##_kernels = {ENTRIES(name, few), {0}, NULL, form, (form) / 32 * 512, scale_bytes, 0};
+#define KERNELS(name, form, low, high, offset_shift, kind, scale_bytes)                                                        \
+    HEIGHTS(name, few, q8_##form##_kernel, PACKED, low, high, offset_shift, kind)                                              \
+    HEIGHTS(name, many, q8_##form##_kernel, PLAIN, low, high, offset_shift, kind)                                              \
+    static void name##_unpack(const uint8_t *quants, size_t blocks_of_32, uint8_t *fields) {                                   \
+        unpack(low, high, quants, blocks_of_32, fields);                                                                       \
+    }                                                                                                                          \
+    static const kernels_of_type name##_kernels = {ENTRIES(name, few),                                                         \
+                                                   ENTRIES(name, many),                                                        \
+                                                   name##_unpack,                                                              \
+                                                   form,                                                                       \
+                                                   (form) / 32 * QUANT_BYTES(low, high, PACKED),                               \
+                                                   scale_bytes,                                                                \
+                                                   (form) / 32 * AHEAD_BYTES(low, high, PLAIN)};
+
+FLOAT_KERNELS(f32, LLMC_PACK_F32, 64)
+FLOAT_KERNELS(f16, LLMC_PACK_F16, 32)
+FLOAT_KERNELS(bf16, LLMC_PACK_BF16, 32)
+/* Bits, offset as a power of two, what belongs to a block beside d, bytes of scales. */
+KERNELS(q4_0, 32, 4, 0, 3, 0, 32)
+KERNELS(q4_1, 32, 4, 0, 0, 1, 64)
+KERNELS(q5_0, 32, 4, 1, 4, 0, 32)
+KERNELS(q5_1, 32, 4, 1, 0, 1, 64)
+BYTE_KERNELS(q8_0, 32, BYTES_ARE_SIGNED ? 0 : 7, 0, 32)
+KERNELS(q2_k, 256, 2, 0, 0, LLMC_SCALES_K16_MIN, 320)
+KERNELS(q3_k, 256, 2, 1, 2, LLMC_SCALES_K16, 288)
+KERNELS(q4_k, 256, 4, 0, 0, LLMC_SCALES_K32_MIN, 320)
+KERNELS(q5_k, 256, 4, 1, 0, LLMC_SCALES_K32_MIN, 320)
+KERNELS(q6_k, 256, 4, 2, 5, LLMC_SCALES_K16, 288)
+
+static const kernels_of_type *const kernel_table[LLMC_PACK_TYPES] = {
+    [LLMC_PACK_F32] = &f32_kernels,   [LLMC_PACK_F16] = &f16_kernels,   [LLMC_PACK_BF16] = &bf16_kernels,
+    [LLMC_PACK_Q4_0] = &q4_0_kernels, [LLMC_PACK_Q4_1] = &q4_1_kernels, [LLMC_PACK_Q5_0] = &q5_0_kernels,
+    [LLMC_PACK_Q5_1] = &q5_1_kernels, [LLMC_PACK_Q8_0] = &q8_0_kernels, [LLMC_PACK_Q2_K] = &q2_k_kernels,
+    [LLMC_PACK_Q3_K] = &q3_k_kernels, [LLMC_PACK_Q4_K] = &q4_k_kernels, [LLMC_PACK_Q5_K] = &q5_k_kernels,
+    [LLMC_PACK_Q6_K] = &q6_k_kernels,
 };
 
 /* What one call of matmul is about. */
 typedef struct product {
     const llmc_packed *packed;
+    const kernels_of_type *kernels;
     const uint8_t *act;
     size_t act_stride;
     uint32_t n_rows;
@@ -329,53 +401,132 @@ typedef struct product {
     int accumulate;
 } product;
 
-/* 8 outputs, or those of them that are there. */
+/* 8 outputs, or those of them that are there: stores with a mask are slow on some processors. */
 static void store(const product *p, uint32_t row, uint32_t output, __m256 value) {
-    uint32_t left = p->packed->rows > output ? p->packed->rows - output : 0;
+    const uint32_t left = p->packed->rows > output ? p->packed->rows - output : 0;
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lanes);
-    if (!left) return;
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)left), lanes);
     float *dst = p->dst + row * p->dst_stride + output;
+    if (!left) return;
+    if (left >= 8) {
+        if (p->bias) value = _mm256_add_ps(value, _mm256_loadu_ps(p->bias + output));
+        if (p->accumulate) value = _mm256_add_ps(_mm256_loadu_ps(dst), value);
+        _mm256_storeu_ps(dst, value);
+        return;
+    }
     if (p->bias) value = _mm256_add_ps(value, _mm256_maskload_ps(p->bias + output, mask));
     if (p->accumulate) value = _mm256_add_ps(_mm256_maskload_ps(dst, mask), value);
     _mm256_maskstore_ps(dst, mask, value);
 }
 
-static void run_kernel(const product *p, uint32_t row, int height, uint32_t tile, uint32_t next) {
-    __m256 sums[MAX_ROWS * HALVES];
-    uint32_t rows = heights[height], left = p->n_rows - row;
-    tile_job job = {.cols = p->packed->cols, .sums = sums, .tile = p->packed->data + tile * p->packed->tile_bytes};
-    job.next = p->packed->data + next * p->packed->tile_bytes;
-    for (uint32_t r = 0; r < rows; r++) job.act[r] = p->act + (row + (r < left ? r : left - 1)) * p->act_stride;
-    kernel_table[p->packed->type][height](&job);
-    for (uint32_t r = 0; r < rows && r < left; r++) {
+static void store_rows(const product *p, uint32_t row, uint32_t n, uint32_t tile, const __m256 *sums) {
+    for (uint32_t r = 0; r < n; r++) {
         for (uint32_t h = 0; h < HALVES; h++) store(p, row + r, tile * LLMC_TILE_ROWS + h * 8, sums[r * HALVES + h]);
     }
+}
+
+/* Index of the lowest that has all the rows that are left, or of the highest. */
+static int height_for(uint32_t left) {
+    int height = 0;
+    while (height < N_HEIGHTS - 1 && heights[height] < left) height++;
+    return height;
+}
+
+/* --- few rows, floats and bytes: from the tile --- */
+
+static void run_kernel(const product *p, uint32_t row, int height, uint32_t tile, uint32_t next) {
+    __m256 sums[MAX_ROWS * HALVES];
+    const kernels_of_type *kernels = p->kernels;
+    uint32_t rows = heights[height], left = p->n_rows - row;
+    /* Floats go by pairs of columns. */
+    const size_t n_blocks = p->packed->cols / kernels->block_cols, n_steps = kernels->block_cols == 1 ? n_blocks / 2 : n_blocks;
+    const size_t step_bytes = kernels->block_cols == 1 ? 2u * kernels->quant_bytes : kernels->quant_bytes;
+    tile_job job = {.n_blocks = n_blocks, .sums = sums, .next = p->packed->data + next * p->packed->tile_bytes};
+    job.at = tile_stream_begin(p->packed->data + tile * p->packed->tile_bytes, n_steps, step_bytes, kernels->scale_bytes);
+    for (uint32_t r = 0; r < rows; r++) job.act[r] = p->act + (row + (r < left ? r : left - 1)) * p->act_stride;
+    for (uint32_t i = 0; i < rows * HALVES; i++) sums[i] = _mm256_setzero_ps();
+    kernels->few[height](&job);
+    store_rows(p, row, rows < left ? rows : left, tile, sums);
 }
 
 /* Tiles that stay in the second-level cache while all rows pass over them. */
 enum { GROUP_BYTES = 128 * 1024 };
 
-static void matmul_tiles(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
-                         float *dst, size_t dst_stride, const float *bias, int accumulate, void *scratch) {
-    (void)scratch;
-    if (packed->type < 0 || packed->type >= LLMC_PACK_TYPES || !kernel_table[packed->type][0]) return;
-    size_t act_stride = llmc_act_bytes(llmc_act_form_inline(packed->type), packed->cols);
-    product p = {packed, act, act_stride, n_rows, dst, dst_stride, bias, accumulate};
-    uint32_t group = packed->tile_bytes ? (uint32_t)(GROUP_BYTES / packed->tile_bytes) : 0;
+static void few_by_few(const product *p, uint32_t tile_begin, uint32_t tile_end) {
+    uint32_t group = p->packed->tile_bytes ? (uint32_t)(GROUP_BYTES / p->packed->tile_bytes) : 0;
     if (!group) group = 1;
     for (uint32_t first = tile_begin; first < tile_end; first += group) {
         uint32_t end = tile_end - first < group ? tile_end : first + group;
-        for (uint32_t row = 0, row_end; row < n_rows; row = row_end) {
-            int height = 0;
-            while (height < N_HEIGHTS - 1 && heights[height] < n_rows - row) height++;
+        for (uint32_t row = 0, row_end; row < p->n_rows; row = row_end) {
+            const int height = height_for(p->n_rows - row);
             row_end = row + heights[height];
             for (uint32_t tile = first; tile < end; tile++) {
-                uint32_t next = tile + 1 == end && row_end < n_rows ? first : tile + 1;
-                run_kernel(&p, row, height, tile, next < tile_end ? next : tile);
+                uint32_t next = tile + 1 == end && row_end < p->n_rows ? first : tile + 1;
+                run_kernel(p, row, height, tile, next < tile_end ? next : tile);
             }
         }
     }
+}
+
+/* --- many rows: from what is unpacked --- */
+
+typedef struct pass_memory {
+    __m256 sums[PASS_ROWS * HALVES];
+    uint8_t fields[CHUNK_COLS * LLMC_TILE_ROWS];
+} pass_memory;
+_Static_assert(sizeof(pass_memory) <= LLMC_AVX2_SCRATCH, "what callers reserve");
+
+/* n rows with a chunk. While the first of them are multiplied, what lies ahead is fetched, half of it by each of two kernels. */
+static void multiply_chunk(const product *p, uint32_t row, uint32_t n, size_t block, tile_job *job, __m256 *sums) {
+    const size_t act_block = p->kernels->block_cols == 32 ? sizeof(llmc_act_32) : sizeof(llmc_act_256);
+    for (uint32_t r = 0; r < n; r += MAX_ROWS) {
+        const int height = height_for(n - r);
+        for (uint32_t i = 0; i < heights[height]; i++) {
+            const uint32_t at = row + (r + i < n ? r + i : n - 1);
+            job->act[i] = p->act + at * p->act_stride + block * act_block;
+        }
+        job->sums = sums + r * HALVES;
+        p->kernels->many[height](job);
+        job->at.ahead_quants = r ? job->at.quants : job->at.ahead_quants + job->n_blocks * p->kernels->ahead_bytes;
+        job->at.ahead_scales = job->at.scales; /* in the cache, as quants are then: nothing to fetch */
+    }
+}
+
+static void multiply_tile(const product *p, uint32_t row, uint32_t n, uint32_t tile, pass_memory *memory) {
+    const kernels_of_type *kernels = p->kernels;
+    const uint8_t *quants = p->packed->data + tile * p->packed->tile_bytes;
+    const size_t n_blocks = p->packed->cols / kernels->block_cols, at_once = CHUNK_COLS / kernels->block_cols;
+    const uint8_t *scales = quants + n_blocks * kernels->quant_bytes;
+    for (uint32_t i = 0; i < n * HALVES; i++) memory->sums[i] = _mm256_setzero_ps();
+    for (uint32_t r = 0; r < n; r++) __builtin_prefetch(p->dst + (row + r) * p->dst_stride + tile * LLMC_TILE_ROWS, 1);
+    for (size_t block = 0, blocks; block < n_blocks; block += blocks) {
+        blocks = n_blocks - block < at_once ? n_blocks - block : at_once;
+        tile_job job = {.n_blocks = blocks};
+        const uint8_t *after = quants + blocks * kernels->quant_bytes, *after_scales = scales + blocks * kernels->scale_bytes;
+        const int is_last = block + blocks == n_blocks; /* then the next tile follows */
+        job.at = (tile_stream){memory->fields, scales, is_last ? after_scales : after, after_scales, SIZE_MAX};
+        kernels->unpack(quants, blocks * kernels->block_cols / 32, memory->fields);
+        multiply_chunk(p, row, n, block, &job, memory->sums);
+        quants = after;
+        scales = after_scales;
+    }
+    store_rows(p, row, n, tile, memory->sums);
+}
+
+static void many_rows(const product *p, uint32_t tile_begin, uint32_t tile_end, pass_memory *memory) {
+    for (uint32_t row = 0, n; row < p->n_rows; row += n) {
+        n = p->n_rows - row < PASS_ROWS ? p->n_rows - row : PASS_ROWS;
+        for (uint32_t tile = tile_begin; tile < tile_end; tile++) multiply_tile(p, row, n, tile, memory);
+    }
+}
+
+static void matmul_tiles(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
+                         float *dst, size_t dst_stride, const float *bias, int accumulate, void *scratch) {
+    if (packed->type < 0 || packed->type >= LLMC_PACK_TYPES || !kernel_table[packed->type]) return;
+    size_t act_stride = llmc_act_bytes(llmc_act_form_inline(packed->type), packed->cols);
+    product p = {packed, kernel_table[packed->type], act, act_stride, n_rows, dst, dst_stride, bias, accumulate};
+    if (n_rows <= MAX_ROWS || !p.kernels->unpack) few_by_few(&p, tile_begin, tile_end);
+    else many_rows(&p, tile_begin, tile_end, scratch);
 }
 
 #endif
