@@ -71,8 +71,8 @@ static inline size_t llmc_round_up_64(size_t size) {
     return (size + 63) & ~(size_t)63;
 }
 
-/* Of one row of bfloat16 activations, with zeros after the last. An odd number of lines, so that 16 rows lie in as many sets of
- * the caches. */
+/* Of one row of bfloat16 activations, with zeros after the last. An odd number of lines, as of floats, so that 16 rows lie in as
+ * many sets of the caches. */
 static inline size_t llmc_bf16_row_bytes(uint32_t cols) {
     return llmc_round_up_64((size_t)cols * 2) | 64;
 }
@@ -82,7 +82,7 @@ static inline size_t llmc_act_bytes(llmc_act_form form, uint32_t cols) {
     if (form == LLMC_ACT_Q8_256) return llmc_round_up_64((size_t)cols / 256 * sizeof(llmc_act_256));
     if (form == LLMC_ACT_BF16) return llmc_bf16_row_bytes(cols);
     if (form == LLMC_ACT_BF16_X2) return 2 * llmc_bf16_row_bytes(cols);
-    return llmc_round_up_64((size_t)cols * sizeof(float));
+    return llmc_round_up_64((size_t)cols * sizeof(float)) | 64;
 }
 
 /* The form of quantized weights; of floats, that of the tiers without products of bfloat16. */

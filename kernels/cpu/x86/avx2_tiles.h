@@ -17,7 +17,8 @@
  * are. */
 #define ADD_IN_PLACE(sum, more) __asm__("vpaddw %1, %0, %0" : "+x"(sum) : "x"(more))
 
-enum { MAX_ROWS = 4, HALVES = 2 /* of a tile: 8 outputs, 32 bytes of each vector */ };
+/* Rows at a time: integers need more registers than their sums. HALVES of a tile: 8 outputs, 32 bytes of each vector. */
+enum { INTEGER_ROWS = 4, FLOAT_ROWS = 6, MAX_ROWS = 6, HALVES = 2 };
 
 typedef struct tile_job {
     tile_stream at;      /* quants, in the tile or unpacked, scales, and what is asked for ahead */
@@ -284,12 +285,11 @@ INLINE __m256 column(const int type, const uint8_t *pair, const int j, const int
 
 INLINE void add_column(const tile_job *job, const int rows, const int type, const uint8_t *pair, size_t col, const int j,
                        __m256 sum[MAX_ROWS][HALVES]) {
-    UNROLL for (int h = 0; h < HALVES; h++) {
-        __m256 w = column(type, pair, j, h);
-        UNROLL for (int r = 0; r < rows; r++) {
-            __m256 x = _mm256_broadcast_ss((const float *)(const void *)job->act[r] + col);
-            sum[r][h] = _mm256_fmadd_ps(w, x, sum[r][h]);
-        }
+    __m256 w[HALVES];
+    UNROLL for (int h = 0; h < HALVES; h++) w[h] = column(type, pair, j, h);
+    UNROLL for (int r = 0; r < rows; r++) {
+        __m256 x = _mm256_broadcast_ss((const float *)(const void *)job->act[r] + col);
+        UNROLL for (int h = 0; h < HALVES; h++) sum[r][h] = _mm256_fmadd_ps(w[h], x, sum[r][h]);
     }
 }
 
@@ -325,12 +325,12 @@ INLINE void unpack(const int low, const int high, const uint8_t *quants, size_t 
 
 typedef void (*tile_kernel)(const tile_job *job);
 
-enum { N_HEIGHTS = 3 };
+enum { N_HEIGHTS = 4 };
 
-static const uint32_t heights[N_HEIGHTS] = {1, 2, 4};
+static const uint32_t heights[N_HEIGHTS] = {1, 2, INTEGER_ROWS, FLOAT_ROWS};
 
 typedef struct kernels_of_type {
-    tile_kernel few[N_HEIGHTS], many[N_HEIGHTS]; /* of heights[i] rows, from the tile and from what is unpacked */
+    tile_kernel few[N_HEIGHTS], many[N_HEIGHTS]; /* of heights[i] rows, from the tile and from what is unpacked; or NULL */
     void (*unpack)(const uint8_t *quants, size_t blocks_of_32, uint8_t *fields); /* NULL: there is nothing to unpack */
     uint16_t block_cols, quant_bytes, scale_bytes, ahead_bytes;                  /* of a block of 32, 256, or one column */
 } kernels_of_type;
@@ -345,9 +345,10 @@ typedef struct kernels_of_type {
     KERNEL(name, how##_4, kernel, 4, __VA_ARGS__)
 #define ENTRIES(name, how)                                                                                                     \
     { name##_##how##_1, name##_##how##_2, name##_##how##_4 }
-#define FLOAT_KERNELS(name, type, column_bytes)                                                                                \
+#define FLOAT_KERNELS(name, type, column_bytes, few_6)                                                                         \
     HEIGHTS(name, few, f32_kernel, type)                                                                                       \
-    static const kernels_of_type name##_kernels = {ENTRIES(name, few), {0}, NULL, 1, column_bytes, 0, 0};
+    static const kernels_of_type name##_kernels = {                                                                            \
+        {name##_few_1, name##_few_2, name##_few_4, few_6}, {0}, NULL, 1, column_bytes, 0, 0};
 #define BYTE_KERNELS(name, form, offset_shift, kind, scale_bytes)                                                              \
     HEIGHTS(name, few, q8_##form##_kernel, PACKED, 8, 0, offset_shift, kind)                                                   \
     static const kernels_of_type name##_kernels = {ENTRIES(name, few), {0}, NULL, form, (form) / 32 * 512, scale_bytes, 0};
@@ -365,9 +366,11 @@ typedef struct kernels_of_type {
                                                    scale_bytes,                                                                \
                                                    (form) / 32 * AHEAD_BYTES(low, high, PLAIN)};
 
-FLOAT_KERNELS(f32, LLMC_PACK_F32, 64)
-FLOAT_KERNELS(f16, LLMC_PACK_F16, 32)
-FLOAT_KERNELS(bf16, LLMC_PACK_BF16, 32)
+KERNEL(f32, few_6, f32_kernel, FLOAT_ROWS, LLMC_PACK_F32)
+KERNEL(f16, few_6, f32_kernel, FLOAT_ROWS, LLMC_PACK_F16)
+FLOAT_KERNELS(f32, LLMC_PACK_F32, 64, f32_few_6)
+FLOAT_KERNELS(f16, LLMC_PACK_F16, 32, f16_few_6)
+FLOAT_KERNELS(bf16, LLMC_PACK_BF16, 32, NULL) /* both columns of a pair of 6 rows take a register too many */
 /* Bits, offset as a power of two, what belongs to a block beside d, bytes of scales. */
 KERNELS(q4_0, 32, 4, 0, 3, 0, 32)
 KERNELS(q4_1, 32, 4, 0, 0, 1, 64)
@@ -425,10 +428,10 @@ static void store_rows(const product *p, uint32_t row, uint32_t n, uint32_t tile
     }
 }
 
-/* Index of the lowest that has all the rows that are left, or of the highest. */
-static int height_for(uint32_t left) {
-    int height = 0;
-    while (height < N_HEIGHTS - 1 && heights[height] < left) height++;
+/* Index of the lowest that has all the rows that are left, or of the highest. Floats: two times 4 for the last 7 or 8. */
+static int height_for(const product *p, uint32_t left) {
+    int height = 0, highest = p->kernels->few[N_HEIGHTS - 1] && left != 7 && left != 8 ? N_HEIGHTS - 1 : N_HEIGHTS - 2;
+    while (height < highest && heights[height] < left) height++;
     return height;
 }
 
@@ -458,7 +461,7 @@ static void few_by_few(const product *p, uint32_t tile_begin, uint32_t tile_end)
     for (uint32_t first = tile_begin; first < tile_end; first += group) {
         uint32_t end = tile_end - first < group ? tile_end : first + group;
         for (uint32_t row = 0, row_end; row < p->n_rows; row = row_end) {
-            const int height = height_for(p->n_rows - row);
+            const int height = height_for(p, p->n_rows - row);
             row_end = row + heights[height];
             for (uint32_t tile = first; tile < end; tile++) {
                 uint32_t next = tile + 1 == end && row_end < p->n_rows ? first : tile + 1;
@@ -479,8 +482,8 @@ _Static_assert(sizeof(pass_memory) <= LLMC_AVX2_SCRATCH, "what callers reserve")
 /* n rows with a chunk. While the first of them are multiplied, what lies ahead is fetched, half of it by each of two kernels. */
 static void multiply_chunk(const product *p, uint32_t row, uint32_t n, size_t block, tile_job *job, __m256 *sums) {
     const size_t act_block = p->kernels->block_cols == 32 ? sizeof(llmc_act_32) : sizeof(llmc_act_256);
-    for (uint32_t r = 0; r < n; r += MAX_ROWS) {
-        const int height = height_for(n - r);
+    for (uint32_t r = 0; r < n; r += INTEGER_ROWS) {
+        const int height = height_for(p, n - r);
         for (uint32_t i = 0; i < heights[height]; i++) {
             const uint32_t at = row + (r + i < n ? r + i : n - 1);
             job->act[i] = p->act + at * p->act_stride + block * act_block;
@@ -525,7 +528,7 @@ static void matmul_tiles(const llmc_packed *packed, const void *act, uint32_t n_
     if (packed->type < 0 || packed->type >= LLMC_PACK_TYPES || !kernel_table[packed->type]) return;
     size_t act_stride = llmc_act_bytes(llmc_act_form_inline(packed->type), packed->cols);
     product p = {packed, kernel_table[packed->type], act, act_stride, n_rows, dst, dst_stride, bias, accumulate};
-    if (n_rows <= MAX_ROWS || !p.kernels->unpack) few_by_few(&p, tile_begin, tile_end);
+    if (n_rows <= INTEGER_ROWS || !p.kernels->unpack) few_by_few(&p, tile_begin, tile_end);
     else many_rows(&p, tile_begin, tile_end, scratch);
 }
 

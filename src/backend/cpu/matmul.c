@@ -5,8 +5,9 @@
  * so that these do too. A unit is at least two tiles, what a kernel takes at once. */
 enum { UNIT_BYTES = 256 << 10, ROW_BLOCK_BYTES = 192 << 10, UNITS_PER_THREAD = 8 };
 
-/* Kernels of bfloat16 prepare weights once for so many rows. */
-enum { BF16_BLOCK_ROWS = 128 };
+/* Rows at a time at least, although they do not stay in L2: kernels of bfloat16 prepare weights once for all of them, and float
+ * weights, the largest, are read once for all. */
+static const uint32_t least_rows[LLMC_ACT_FORMS] = {[LLMC_ACT_F32] = 48, [LLMC_ACT_BF16] = 128, [LLMC_ACT_BF16_X2] = 128};
 
 /* One pass: rows [first, first + n) of the operation in every form that its parts multiply with. */
 typedef struct pass {
@@ -111,7 +112,7 @@ static void multiply_unit(const llmc_cpu_thread *thread, const pass *p, uint32_t
     }
     uint32_t block = (uint32_t)(ROW_BLOCK_BYTES / p->row_bytes[form]) & ~15u;
     if (block == 0) block = 16;
-    if ((form == LLMC_ACT_BF16 || form == LLMC_ACT_BF16_X2) && block < BF16_BLOCK_ROWS) block = BF16_BLOCK_ROWS;
+    if (block < least_rows[form]) block = least_rows[form];
     for (uint32_t row = 0; row < p->n; row += block) {
         multiply_rows(packed, p->act[form] + row * p->row_bytes[form], llmc_cpu_min(block, p->n - row), begin, end,
                       p->op->part[part].dst + (size_t)(p->first + row) * packed->rows, packed->rows, p->op->part[part].bias,
