@@ -23,7 +23,7 @@ install_missing() {
         die "apt-get install$missing failed."
 }
 
-build_packages='gcc libc6-dev meson ninja-build pkg-config libpcre2-dev libutf8proc-dev libjansson-dev'
+build_packages='gcc libc6-dev meson ninja-build pkg-config libutf8proc-dev libjansson-dev'
 
 # build_in FOLDER [MESON OPTION...]: configures once, then builds what changed.
 build_in() {

@@ -14,7 +14,7 @@ esac
 cd "$root"
 
 # shellcheck disable=SC2086
-install_missing $build_packages g++ libcmocka-dev libopenblas-dev python3 python3-venv python3-pip ca-certificates
+install_missing $build_packages g++ libcmocka-dev libpcre2-dev libopenblas-dev python3 python3-venv python3-pip ca-certificates
 venv=$cache/venv-$(sha256sum tests/requirements.txt | cut -c1-12)
 if [ ! -f "$venv/ready" ]; then
     say "Making a Python environment for the tests"

@@ -1,4 +1,4 @@
-/* UTF-8 as bytes: checking and stepping. Unicode properties are utf8proc's and PCRE2's business. */
+/* UTF-8 as bytes: checking and stepping. Unicode properties are utf8proc's business. */
 #ifndef LLMC_UTF8_H
 #define LLMC_UTF8_H
 

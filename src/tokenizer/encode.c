@@ -12,24 +12,19 @@ enum { SPACE_MARK_SIZE = 3 };
 typedef struct encoder {
     const llmc_tokenizer *tokenizer;
     llmc_merger merger;
-    llmc_cutter cutter;
-    int cutter_ready;
     char *marked; /* SentencePiece: a fragment with its spaces as U+2581 */
     size_t marked_capacity;
 } encoder;
 
-static llmcall_status merge_piece(void *user, const char *piece, size_t size) {
-    return llmc_merger_piece(&((encoder *)user)->merger, piece, size);
-}
-
-static void encoder_init(encoder *e, const llmc_tokenizer *t, llmc_token_list *list) {
+/* The pieces of SentencePiece are not the text's own, but those of its fragments with their spaces marked. */
+static void encoder_init(encoder *e, const llmc_tokenizer *t, const llmc_unshielded *u, llmc_token_list *list) {
     memset(e, 0, sizeof *e);
     e->tokenizer = t;
-    llmc_merger_init(&e->merger, &t->vocabulary, t->specials.ids[LLMC_SPECIAL_UNK], list);
+    llmc_merger_init(&e->merger, &t->vocabulary, t->specials.ids[LLMC_SPECIAL_UNK], t->vocabulary.byte_level ? u->text : NULL,
+                     u->size, list);
 }
 
 static void encoder_free(encoder *e) {
-    if (e->cutter_ready) llmc_cutter_free(&e->cutter);
     llmc_merger_free(&e->merger);
     llmc_free(e->tokenizer->env, e->marked);
 }
@@ -87,12 +82,12 @@ static llmcall_status encode_fragment(encoder *e, const char *text, size_t size)
         llmcall_status status = mark_spaces(e, text, size, t->add_space_prefix, &marked_size);
         return status ? status : merge_marked(e, marked_size);
     }
-    if (!e->cutter_ready) {
-        e->cutter_ready = 1;
-        llmcall_status status = llmc_cutter_init(&e->cutter, &t->pre, merge_piece, e);
-        if (status) return status;
+    llmcall_status status = LLMCALL_OK;
+    for (size_t at = 0, piece; at < size && !status; at += piece) {
+        piece = llmc_pretokenizer_piece(&t->pre, text + at, size - at);
+        status = llmc_merger_piece(&e->merger, text + at, piece);
     }
-    return llmc_cutter_cut(&e->cutter, text, size);
+    return status;
 }
 
 /* Fragments and special tokens in turn. A fragment begins the text or follows a special token, so that each
@@ -140,8 +135,8 @@ llmcall_status llmc_tokenizer_encode_shielded(const llmc_tokenizer *t, const cha
     if (valid != size)
         return llmc_fail(error, LLMCALL_E_UTF8, NULL, "text", "the text is not UTF-8: the byte at offset %zu is 0x%02x", valid,
                          (unsigned)(uint8_t)text[valid]);
-    encoder_init(&e, t, list);
     llmcall_status status = llmc_unshield(&u, t->env, text, size, shield);
+    encoder_init(&e, t, &u, list);
     if (!status) status = encode_text(&e, &u, flags);
     encoder_free(&e);
     llmc_unshielded_free(&u, t->env);

@@ -1,6 +1,6 @@
 /* Short pieces are merged by looking over all pairs again after each merge, which beats any data structure at that size;
  * long ones with a heap, so that time stays O(n log n) whatever the text. Both merge in the same order: lowest rank, then
- * leftmost. */
+ * leftmost. A short piece that a call met before is copied from the ids that it gave then. */
 #include "tokenizer/merge.h"
 
 #include "core/utf8.h"
@@ -9,16 +9,21 @@ enum { SHORT_SYMBOLS = 48 };
 #define NO_RANK UINT32_MAX
 #define NOWHERE UINT32_MAX
 
-void llmc_merger_init(llmc_merger *m, const llmc_vocabulary *vocabulary, int32_t unk, llmc_token_list *list) {
+void llmc_merger_init(llmc_merger *m, const llmc_vocabulary *vocabulary, int32_t unk, const char *text, size_t size,
+                      llmc_token_list *list) {
     memset(m, 0, sizeof *m);
     m->vocabulary = vocabulary;
     m->unk = unk;
+    m->text = text;
+    m->text_size = size;
     m->list = list;
+    m->first_id = list->n;
 }
 
 void llmc_merger_free(llmc_merger *m) {
     llmc_free(m->vocabulary->env, m->symbols);
     llmc_free(m->vocabulary->env, m->heap);
+    llmc_free(m->vocabulary->env, m->memo);
 }
 
 static int reserve_ids(llmc_merger *m, size_t count) {
@@ -85,63 +90,64 @@ static int32_t join_of(const llmc_vocabulary *v, const char *text, size_t size, 
 
 /* ---- Short pieces ------------------------------------------------------------------------------------------------------ */
 
+/* Symbols keep the index that they began with; a symbol that is joined to the one before it drops out of the chain. */
 typedef struct short_piece {
     const char *text;
-    uint32_t n;
-    uint32_t at[SHORT_SYMBOLS + 1]; /* offset of each symbol, and the end */
-    int32_t id[SHORT_SYMBOLS];
-    uint32_t rank[SHORT_SYMBOLS];  /* of joining the symbol with the next */
-    int32_t joined[SHORT_SYMBOLS]; /* what that makes */
+    uint32_t n;                          /* symbols at the start */
+    uint32_t at[SHORT_SYMBOLS + 1];      /* offset of each symbol, and the end */
+    uint64_t order[SHORT_SYMBOLS];       /* of joining it with the next one: rank << 32 | index; UINT64_MAX: they do not join */
+    int32_t id[SHORT_SYMBOLS];           /* -1: no token */
+    int32_t joined[SHORT_SYMBOLS];       /* what the two make */
+    uint8_t next[SHORT_SYMBOLS + 1];     /* n: none */
+    uint8_t previous[SHORT_SYMBOLS + 1]; /* of the first: 0 */
 } short_piece;
 
-static void rate(const llmc_vocabulary *v, short_piece *p, uint32_t i) {
-    p->rank[i] = NO_RANK;
-    if (i + 1 < p->n)
-        p->joined[i] = join_of(v, p->text + p->at[i], p->at[i + 2] - p->at[i], p->id[i], p->id[i + 1], &p->rank[i]);
+static inline void rate(const llmc_vocabulary *v, short_piece *p, uint32_t i) {
+    const uint32_t next = p->next[i];
+    uint32_t rank = NO_RANK;
+    p->order[i] = UINT64_MAX;
+    if (next == p->n) return;
+    p->joined[i] = join_of(v, p->text + p->at[i], p->at[p->next[next]] - p->at[i], p->id[i], p->id[next], &rank);
+    if (rank != NO_RANK) p->order[i] = (uint64_t)rank << 32 | i;
 }
 
 /* Returns 0 if the piece has too many symbols. */
 static int short_start(const llmc_vocabulary *v, short_piece *p, const char *text, size_t size) {
     uint32_t n = 0;
     size_t at = 0;
+    if (v->byte_level && size > SHORT_SYMBOLS) return 0;
     for (; at < size; n++) {
         if (n == SHORT_SYMBOLS) return 0;
         p->at[n] = (uint32_t)at;
+        p->next[n] = (uint8_t)(n + 1);
+        p->previous[n + 1] = (uint8_t)n;
         at += first_symbol(v, text + at, size - at, &p->id[n]);
     }
     p->text = text;
     p->n = n;
     p->at[n] = (uint32_t)at;
+    p->next[n] = (uint8_t)n;
+    p->previous[0] = 0;
     for (uint32_t i = 0; i < n; i++) rate(v, p, i);
     return 1;
 }
 
-static uint32_t lowest_rank(const short_piece *p) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < p->n; i++)
-        if (p->rank[i] < p->rank[best]) best = i;
-    return best;
-}
-
 static void join_at(const llmc_vocabulary *v, short_piece *p, uint32_t i) {
+    const uint32_t taken = p->next[i];
     p->id[i] = p->joined[i];
-    p->n--;
-    for (uint32_t k = i + 1; k < p->n; k++) {
-        p->at[k] = p->at[k + 1];
-        p->id[k] = p->id[k + 1];
-        p->rank[k] = p->rank[k + 1];
-        p->joined[k] = p->joined[k + 1];
-    }
-    p->at[p->n] = p->at[p->n + 1];
+    p->order[taken] = UINT64_MAX;
+    p->next[i] = p->next[taken];
+    p->previous[p->next[i]] = (uint8_t)i;
     rate(v, p, i);
-    if (i) rate(v, p, i - 1);
+    if (i) rate(v, p, p->previous[i]);
 }
 
 static void short_merge(const llmc_vocabulary *v, short_piece *p) {
-    while (p->n > 1) {
-        const uint32_t best = lowest_rank(p);
-        if (p->rank[best] == NO_RANK) return;
-        join_at(v, p, best);
+    for (;;) {
+        uint64_t best = UINT64_MAX;
+        for (uint32_t i = 0; i < p->n; i++) best = p->order[i] < best ? p->order[i] : best;
+        if (best == UINT64_MAX) return;
+        join_at(v, p, (uint32_t)best);
     }
 }
 
@@ -149,7 +155,7 @@ int llmc_merge_gives(const llmc_vocabulary *v, const char *key, size_t size, int
     short_piece p;
     if (size > 4 * (size_t)SHORT_SYMBOLS || !short_start(v, &p, key, size)) return 0;
     short_merge(v, &p);
-    return p.n == 1 && p.id[0] == id;
+    return p.n && p.next[0] == p.n && p.id[0] == id;
 }
 
 /* ---- Long pieces ------------------------------------------------------------------------------------------------------- */
@@ -246,17 +252,71 @@ static llmcall_status long_piece(llmc_merger *m, const char *text, size_t size) 
     return LLMCALL_OK;
 }
 
+/* ---- Pieces that come again -------------------------------------------------------------------------------------------- */
+
+/* A piece that was merged: where it stands in the call's text, and its ids in the list. The latest one, so that both are
+ * likely in the cache. */
+struct llmc_memo {
+    uint64_t head; /* of the piece */
+    uint32_t size; /* 0: empty */
+    uint32_t at;
+    uint32_t first_id; /* from the call's first one */
+    uint32_t n_ids;
+};
+
+/* One place a few bytes of text, so that short texts do not pay for clearing it. */
+static int memo_start(llmc_merger *m) {
+    enum { MIN = 64, MAX = 4096, BYTES_A_PLACE = 32 };
+    size_t n = MIN;
+    while (n < MAX && n < m->text_size / BYTES_A_PLACE) n *= 2;
+    m->memo = llmc_zalloc_array(m->vocabulary->env, n, sizeof *m->memo);
+    m->memo_mask = n - 1;
+    return m->memo != NULL;
+}
+
+static int is_memo_of(const llmc_merger *m, const llmc_memo *memo, const char *piece, size_t size, uint64_t head) {
+    return memo->head == head && memo->size == size && (size <= 8 || memcmp(m->text + memo->at, piece, size) == 0);
+}
+
+static void copy_ids(llmc_merger *m, const llmc_memo *memo) {
+    const int32_t *from = m->list->ids + m->first_id + memo->first_id;
+    int32_t *to = m->list->ids + m->list->n;
+    for (uint32_t i = 0; i < memo->n_ids; i++) to[i] = from[i];
+    m->list->n += memo->n_ids;
+}
+
+/* ---- A piece ----------------------------------------------------------------------------------------------------------- */
+
+static llmcall_status merge(llmc_merger *m, const char *piece, size_t size) {
+    short_piece p;
+    if (!short_start(m->vocabulary, &p, piece, size)) return long_piece(m, piece, size);
+    short_merge(m->vocabulary, &p);
+    for (uint32_t i = 0; i < p.n; i = p.next[i]) put_symbol(m, p.text + p.at[i], p.at[p.next[i]] - p.at[i], p.id[i]);
+    return LLMCALL_OK;
+}
+
+static llmcall_status merge_once(llmc_merger *m, const char *piece, size_t size, uint64_t head, uint64_t hash) {
+    if (!m->memo && !memo_start(m)) return LLMCALL_E_NO_MEMORY;
+    llmc_memo *memo = &m->memo[hash & m->memo_mask];
+    const size_t first = m->list->n;
+    llmcall_status status = LLMCALL_OK;
+    if (is_memo_of(m, memo, piece, size, head)) copy_ids(m, memo);
+    else status = merge(m, piece, size);
+    *memo = (llmc_memo){head, (uint32_t)size, (uint32_t)(piece - m->text), (uint32_t)(first - m->first_id),
+                        (uint32_t)(m->list->n - first)};
+    return status;
+}
+
 llmcall_status llmc_merger_piece(llmc_merger *m, const char *piece, size_t size) {
     const llmc_vocabulary *v = m->vocabulary;
     if (!reserve_ids(m, size)) return LLMCALL_E_NO_MEMORY;
-    const llmc_token_slot *slot = llmc_vocabulary_find(v, piece, size, 0);
+    if (size > v->longest && size > SHORT_SYMBOLS) return merge(m, piece, size);
+    const uint64_t head = llmc_key_head(piece, size), hash = llmc_key_hash(v->seed, head, piece, size);
+    const llmc_token_slot *slot = llmc_vocabulary_find_hashed(v, piece, size, 0, head, hash);
     if (slot && slot->size & LLMC_SLOT_DIRECT) {
         m->list->ids[m->list->n++] = slot->id;
         return LLMCALL_OK;
     }
-    short_piece p;
-    if (!short_start(v, &p, piece, size)) return long_piece(m, piece, size);
-    short_merge(v, &p);
-    for (uint32_t i = 0; i < p.n; i++) put_symbol(m, p.text + p.at[i], p.at[i + 1] - p.at[i], p.id[i]);
-    return LLMCALL_OK;
+    if (m->text && size <= SHORT_SYMBOLS) return merge_once(m, piece, size, head, hash);
+    return merge(m, piece, size);
 }

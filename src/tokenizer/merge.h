@@ -19,18 +19,27 @@ typedef struct llmc_join {
     int32_t id;
 } llmc_join;
 
-/* One thread's working memory and where the ids go. */
+typedef struct llmc_memo llmc_memo; /* the ids of a piece that was merged before */
+
+/* One call's working memory and where the ids go. */
 typedef struct llmc_merger {
     const llmc_vocabulary *vocabulary;
-    int32_t unk; /* for SentencePiece bytes that have no token; -1: drop them */
+    int32_t unk;      /* for SentencePiece bytes that have no token; -1: drop them */
+    const char *text; /* that holds every piece, at most LLMC_ENCODE_MAX_BYTES; NULL: nothing is remembered */
+    size_t text_size;
     llmc_token_list *list;
+    size_t first_id; /* the list's first one of this call */
+    llmc_memo *memo; /* by the piece's hash; a piece takes the place of another */
+    size_t memo_mask;
     llmc_symbol *symbols;
     size_t symbol_capacity;
     llmc_join *heap; /* lowest order first */
     size_t n_heap, heap_capacity;
 } llmc_merger;
 
-void llmc_merger_init(llmc_merger *m, const llmc_vocabulary *vocabulary, int32_t unk, llmc_token_list *list);
+/* text: see above; size is its size. */
+void llmc_merger_init(llmc_merger *m, const llmc_vocabulary *vocabulary, int32_t unk, const char *text, size_t size,
+                      llmc_token_list *list);
 void llmc_merger_free(llmc_merger *m); /* not the list */
 
 /* Appends the ids of a piece of whole characters, smaller than 4 GiB. E_NO_MEMORY or OK. */

@@ -1,37 +1,130 @@
-/* The table of pre-tokenizers, and cutting by their patterns with PCRE2. */
+/* The table of pre-tokenizers and their rules. Each rule is what the regular expression above it matches first, alternative by
+ * alternative; L, N and M are Unicode's letters, numbers and marks, S its white space. Time is O(n): no rule looks further than
+ * the end of the piece and one character. */
 #include "tokenizer/pretokenize.h"
 
 #include <string.h>
 
 #include "core/alloc.h"
+#include "tokenizer/classes.h"
 
-/* Character classes. PCRE2's \s has U+180E, which Unicode's White_Space has not. Characters that are younger than the oldest
- * PCRE2 in use (Unicode 14) stand beside the properties, so that the pieces do not depend on its version (Unicode 15.1). */
-#define SPACE "\\p{White_Space}"
-#define LETTER                                                                                                                 \
-    "\\p{L}\\x{1123f}-\\x{11240}\\x{11f02}\\x{11f04}-\\x{11f10}\\x{11f12}-\\x{11f33}\\x{1342f}\\x{13441}-\\x{13446}"           \
-    "\\x{1b132}\\x{1b155}\\x{1df25}-\\x{1df2a}\\x{1e030}-\\x{1e06d}\\x{1e4d0}-\\x{1e4eb}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}"       \
-    "\\x{31350}-\\x{323af}"
-#define NUMBER "\\p{N}\\x{11f50}-\\x{11f59}\\x{1d2c0}-\\x{1d2d3}\\x{1e4f0}-\\x{1e4f9}"
-#define MARK                                                                                                                   \
-    "\\p{M}\\x{cf3}\\x{ece}\\x{10efd}-\\x{10eff}\\x{11241}\\x{11f00}-\\x{11f01}\\x{11f03}\\x{11f34}-\\x{11f3a}"                \
-    "\\x{11f3e}-\\x{11f42}\\x{13440}\\x{13447}-\\x{13455}\\x{1e08f}\\x{1e4ec}-\\x{1e4ef}"
+enum {
+    LETTER = LLMC_CLASS_LETTER,
+    NUMBER = LLMC_CLASS_NUMBER,
+    MARK = LLMC_CLASS_MARK,
+    SPACE = LLMC_CLASS_SPACE,
+    BREAK = LLMC_CLASS_BREAK,
+    OTHER = LLMC_CLASS_OTHER
+};
 
-#define ANY_CASE_SUFFIX "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-#define BLANKS          "|" SPACE "+(?![^" SPACE "])|" SPACE "+"
-#define BLANK_LINES     "|" SPACE "*[\\r\\n]+"
-#define OTHERS(letters) "| ?[^" SPACE letters NUMBER "]+"
+/* Where the run of characters of some classes that begins at p ends. */
+static inline const uint8_t *run_end(const uint8_t *classes, const uint8_t *p, const uint8_t *end, uint32_t wanted) {
+    const uint8_t *next;
+    while (p < end && llmc_class_at(classes, p, end, &next) & wanted) p = next;
+    return p;
+}
 
-#define GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?[" LETTER "]+| ?[" NUMBER "]+" OTHERS(LETTER) BLANKS
-#define WORDS(letters, numbers)                                                                                                \
-    ANY_CASE_SUFFIX "|[^\\r\\n" LETTER NUMBER "]?[" letters "]+|[" NUMBER "]" numbers OTHERS(                                  \
-        letters) "[\\r\\n]*" BLANK_LINES BLANKS
+static inline int followed_by(const uint8_t *classes, const uint8_t *p, const uint8_t *end, uint32_t wanted) {
+    const uint8_t *next;
+    return p < end && (llmc_class_at(classes, p, end, &next) & wanted) != 0;
+}
 
-static const char *const gpt2[] = {GPT2_PATTERN, NULL};
-static const char *const digits_gpt2[] = {"[" NUMBER "]", GPT2_PATTERN, NULL};
-static const char *const llama3[] = {WORDS(LETTER, "{1,3}"), NULL};
-static const char *const qwen2[] = {WORDS(LETTER, ""), NULL};
-static const char *const qwen35[] = {WORDS(LETTER MARK, ""), NULL};
+/* The size of 's 't 're 've 'm 'll 'd at p, or 0. fold: 0x20 where capitals count too, else 0. */
+static inline size_t suffix_size(const uint8_t *p, const uint8_t *end, uint8_t fold) {
+    if (*p != '\'' || end - p < 2) return 0;
+    const uint8_t a = p[1] | fold;
+    if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
+    if (end - p < 3) return 0;
+    const uint8_t b = p[2] | fold;
+    return ((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
+}
+
+/* S+(?!\S)|S+ : white space, less the last character if something other follows that the run can spare. */
+static const uint8_t *blanks_end(const uint8_t *classes, const uint8_t *p, const uint8_t *end, uint32_t takes_all) {
+    const uint8_t *from = p, *last = p, *next;
+    while (p < end) {
+        const uint32_t class = llmc_class_at(classes, p, end, &next);
+        if (class & takes_all) return p;
+        if (!(class & SPACE)) return last > from ? last : p;
+        last = p;
+        p = next;
+    }
+    return p;
+}
+
+/* 's|'t|'re|'ve|'m|'ll|'d| ?L+| ?N+| ?[^SLN]+|S+(?!\S)|S+
+ * single_digits: before that, each N is cut out and the rule sees only what lies between. */
+static inline const uint8_t *gpt2_end(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end, int single_digits) {
+    const uint8_t *classes = t->classes, *next;
+    const size_t suffix = suffix_size(p, end, 0);
+    if (suffix) return p + suffix;
+    uint32_t class = llmc_class_at(classes, p, end, &next);
+    if (*p == ' ' && next < end) {
+        const uint32_t second = llmc_class_at(classes, next, end, &p);
+        if (!(second & (single_digits ? SPACE | NUMBER : SPACE))) {
+            next = p;
+            class = second;
+        } else {
+            p = next - 1;
+        }
+    }
+    if (class & SPACE) return blanks_end(classes, p, end, single_digits ? NUMBER : 0);
+    if (class & LETTER) return run_end(classes, next, end, LETTER);
+    if (class & NUMBER) return single_digits ? next : run_end(classes, next, end, NUMBER);
+    return run_end(classes, next, end, MARK | OTHER);
+}
+
+static const uint8_t *gpt2(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end) {
+    return gpt2_end(t, p, end, 0);
+}
+static const uint8_t *digits_gpt2(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end) {
+    return gpt2_end(t, p, end, 1);
+}
+
+/* S*[\r\n]+|S+(?!\S)|S+ : white space up to its last line break, if it has one. */
+static const uint8_t *lines_end(const uint8_t *classes, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *from = p, *last = p, *after_break = NULL, *next;
+    for (; p < end; p = next) {
+        const uint32_t class = llmc_class_at(classes, p, end, &next);
+        if (!(class & SPACE)) break;
+        if (class & BREAK) after_break = next;
+        last = p;
+    }
+    if (after_break) return after_break;
+    return p < end && last > from ? last : p;
+}
+
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\nLN]?L+|N{1,numbers}| ?[^SLN]+[\r\n]*|S*[\r\n]+|S+(?!\S)|S+
+ * letters: the classes in place of L, but for the [^\r\nLN]. */
+static inline const uint8_t *words_end(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end, uint32_t letters,
+                                       int numbers) {
+    const uint8_t *classes = t->classes, *next;
+    const uint32_t others = (MARK | OTHER) & ~letters;
+    const size_t suffix = suffix_size(p, end, 0x20);
+    if (suffix) return p + suffix;
+    const uint32_t class = llmc_class_at(classes, p, end, &next);
+    if (class & LETTER) return run_end(classes, next, end, letters);
+    if (class & NUMBER) {
+        for (; numbers > 1 && followed_by(classes, next, end, NUMBER); numbers--) llmc_class_at(classes, next, end, &next);
+        return next;
+    }
+    if (!(class & BREAK) && followed_by(classes, next, end, letters)) return run_end(classes, next, end, letters);
+    if (class & letters) return next;
+    if (class & SPACE) {
+        if (*p != ' ' || !followed_by(classes, next, end, others)) return lines_end(classes, p, end);
+    }
+    return run_end(classes, run_end(classes, next, end, others), end, BREAK);
+}
+
+static const uint8_t *llama3(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end) {
+    return words_end(t, p, end, LETTER, 3);
+}
+static const uint8_t *qwen2(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end) {
+    return words_end(t, p, end, LETTER, 1);
+}
+static const uint8_t *qwen35(const llmc_pretokenizer *t, const uint8_t *p, const uint8_t *end) {
+    return words_end(t, p, end, LETTER | MARK, 1);
+}
 
 static const llmc_pre_kind kinds[] = {
     {"gpt-2", gpt2, 0, 0},
@@ -87,120 +180,20 @@ const llmc_pre_kind *llmc_pre_find(const char *name) {
     return NULL;
 }
 
-/* ---- Patterns ---------------------------------------------------------------------------------------------------------- */
-
-static void *allocate(size_t size, void *env) {
-    return llmc_alloc(env, size);
-}
-static void release(void *block, void *env) {
-    llmc_free(env, block);
-}
-
-static llmcall_status compile(llmc_pretokenizer *p, const char *pattern, llmcall_error *error) {
-    int code = 0;
-    PCRE2_SIZE offset = 0;
-    pcre2_compile_context *context = pcre2_compile_context_create(p->memory);
-    if (!context) return llmc_fail_memory(error, "the pre-tokenizer");
-    p->patterns[p->n] =
-        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, context);
-    pcre2_compile_context_free(context);
-    if (p->patterns[p->n]) {
-        p->n++;
-        return LLMCALL_OK;
-    }
-    if (code == PCRE2_ERROR_HEAP_FAILED) return llmc_fail_memory(error, "the pre-tokenizer");
-    return llmc_fail(error, LLMCALL_E_INTERNAL, NULL, NULL, "PCRE2 refuses a pre-tokenizer pattern at %zu with error %d",
-                     (size_t)offset, code);
-}
-
-llmcall_status llmc_pretokenizer_init(llmc_pretokenizer *p, const llmc_env *env, const llmc_pre_kind *kind, int use_jit,
+llmcall_status llmc_pretokenizer_init(llmc_pretokenizer *p, const llmc_env *env, const llmc_pre_kind *kind,
                                       llmcall_error *error) {
-    memset(p, 0, sizeof *p);
-    p->memory = pcre2_general_context_create(allocate, release, (void *)(uintptr_t)env);
-    if (!p->memory) return llmc_fail_memory(error, "the pre-tokenizer");
-    for (int i = 0; kind->patterns[i]; i++) {
-        llmcall_status status = compile(p, kind->patterns[i], error);
-        if (status) return status;
-    }
-    p->jit = use_jit;
-    for (int i = 0; i < p->n && p->jit; i++) p->jit = pcre2_jit_compile(p->patterns[i], PCRE2_JIT_COMPLETE) == 0;
+    p->rule = kind->rule;
+    p->classes = llmc_alloc(env, LLMC_CLASSED);
+    if (!p->classes) return llmc_fail_memory(error, "the pre-tokenizer");
+    llmc_classes_fill(p->classes);
     return LLMCALL_OK;
 }
 
-void llmc_pretokenizer_free(llmc_pretokenizer *p) {
-    for (int i = 0; i < p->n; i++) pcre2_code_free(p->patterns[i]);
-    pcre2_general_context_free(p->memory);
-    memset(p, 0, sizeof *p);
+void llmc_pretokenizer_free(llmc_pretokenizer *p, const llmc_env *env) {
+    llmc_free(env, p->classes);
+    p->classes = NULL;
 }
 
 size_t llmc_pretokenizer_bytes(const llmc_pretokenizer *p) {
-    size_t total = 0;
-    for (int i = 0; i < p->n; i++) {
-        size_t size = 0;
-        if (pcre2_pattern_info(p->patterns[i], PCRE2_INFO_SIZE, &size) == 0) total += size;
-    }
-    return total;
-}
-
-/* ---- Cutting ----------------------------------------------------------------------------------------------------------- */
-
-/* The patterns match in linear time; the limits only make sure of it where the interpreter runs them. */
-enum { HEAP_LIMIT_KIB = 64 * 1024, STACK_START = 64 * 1024, STACK_MAX = 4 * 1024 * 1024 };
-#define MATCH_LIMIT UINT32_MAX
-
-llmcall_status llmc_cutter_init(llmc_cutter *c, const llmc_pretokenizer *pre, llmc_piece_fn emit, void *user) {
-    memset(c, 0, sizeof *c);
-    c->pre = pre;
-    c->emit = emit;
-    c->user = user;
-    c->match = pcre2_match_data_create(1, pre->memory);
-    c->context = pcre2_match_context_create(pre->memory);
-    if (!c->match || !c->context) return LLMCALL_E_NO_MEMORY;
-    pcre2_set_match_limit(c->context, MATCH_LIMIT);
-    pcre2_set_heap_limit(c->context, HEAP_LIMIT_KIB);
-    return LLMCALL_OK;
-}
-
-void llmc_cutter_free(llmc_cutter *c) {
-    pcre2_match_data_free(c->match);
-    pcre2_match_context_free(c->context);
-    pcre2_jit_stack_free(c->stack);
-}
-
-static int match_compiled(llmc_cutter *c, const pcre2_code *pattern, PCRE2_SPTR text, size_t size, size_t from) {
-    int result = pcre2_jit_match(pattern, text, size, from, PCRE2_NO_UTF_CHECK, c->match, c->context);
-    if (result != PCRE2_ERROR_JIT_STACKLIMIT || c->stack) return result;
-    c->stack = pcre2_jit_stack_create(STACK_START, STACK_MAX, c->pre->memory);
-    if (!c->stack) return result;
-    pcre2_jit_stack_assign(c->context, NULL, c->stack);
-    return pcre2_jit_match(pattern, text, size, from, PCRE2_NO_UTF_CHECK, c->match, c->context);
-}
-
-/* PCRE2's result: positive if there is a match. */
-static int match_next(llmc_cutter *c, const pcre2_code *pattern, const char *text, size_t size, size_t from) {
-    int result = PCRE2_ERROR_JIT_STACKLIMIT;
-    if (c->pre->jit) result = match_compiled(c, pattern, (PCRE2_SPTR)text, size, from);
-    if (result != PCRE2_ERROR_JIT_STACKLIMIT) return result;
-    return pcre2_match(pattern, (PCRE2_SPTR)text, size, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, c->match, c->context);
-}
-
-static llmcall_status cut_by(llmc_cutter *c, int level, const char *text, size_t size) {
-    if (size == 0) return LLMCALL_OK;
-    if (level == c->pre->n || level == LLMC_PRE_MAX_PATTERNS) return c->emit(c->user, text, size);
-    const PCRE2_SIZE *place = pcre2_get_ovector_pointer(c->match);
-    for (size_t at = 0; at < size;) {
-        const int result = match_next(c, c->pre->patterns[level], text, size, at);
-        if (result < 0 && result != PCRE2_ERROR_NOMATCH) return LLMCALL_E_NO_MEMORY;
-        const size_t start = result < 0 ? size : place[0], end = result < 0 ? size : place[1];
-        if (end <= at) return LLMCALL_E_INTERNAL; /* no pattern matches nothing */
-        llmcall_status status = cut_by(c, level + 1, text + at, start - at);
-        if (!status) status = cut_by(c, level + 1, text + start, end - start);
-        if (status) return status;
-        at = end;
-    }
-    return LLMCALL_OK;
-}
-
-llmcall_status llmc_cutter_cut(llmc_cutter *c, const char *text, size_t size) {
-    return cut_by(c, 0, text, size);
+    return p->classes ? LLMC_CLASSED : 0;
 }

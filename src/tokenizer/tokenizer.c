@@ -47,7 +47,7 @@ llmcall_status llmc_tokenizer_create(const llmc_env *env, const llmc_vocab_sourc
     t->env = env;
     status = llmc_vocabulary_init(&t->vocabulary, env, source, kind && kind->ignore_merges, error);
     if (!status) status = llmc_specials_init(&t->specials, &t->vocabulary, source, error);
-    if (!status && kind) status = llmc_pretokenizer_init(&t->pre, env, kind, 1, error);
+    if (!status && kind) status = llmc_pretokenizer_init(&t->pre, env, kind, error);
     if (!status) status = read_settings(t, source, kind, error);
     if (status) llmc_tokenizer_destroy(&t);
     *out = t;
@@ -57,7 +57,7 @@ llmcall_status llmc_tokenizer_create(const llmc_env *env, const llmc_vocab_sourc
 void llmc_tokenizer_destroy(llmc_tokenizer **tokenizer) {
     llmc_tokenizer *t = tokenizer ? *tokenizer : NULL;
     if (!t) return;
-    llmc_pretokenizer_free(&t->pre);
+    llmc_pretokenizer_free(&t->pre, t->env);
     llmc_specials_free(&t->specials, t->env);
     llmc_vocabulary_free(&t->vocabulary);
     llmc_free(t->env, t);

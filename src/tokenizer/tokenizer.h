@@ -137,6 +137,6 @@ int32_t llmc_tokenizer_special(const llmc_tokenizer *tokenizer, llmc_special kin
 uint32_t llmc_tokenizer_n_tokens(const llmc_tokenizer *tokenizer);
 int llmc_tokenizer_add_bos(const llmc_tokenizer *tokenizer);
 int llmc_tokenizer_add_eos(const llmc_tokenizer *tokenizer);
-size_t llmc_tokenizer_bytes(const llmc_tokenizer *tokenizer); /* memory held, less what PCRE2 maps for compiled patterns */
+size_t llmc_tokenizer_bytes(const llmc_tokenizer *tokenizer); /* memory held */
 
 #endif

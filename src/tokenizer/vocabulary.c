@@ -249,9 +249,10 @@ static size_t merge_split(const char *text, size_t size) {
 static void insert_merge(llmc_vocabulary *v, int32_t left, int32_t right, uint32_t rank, int32_t id) {
     if (llmc_vocabulary_find_merge(v, left, right)) return; /* the first counts */
     const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    const uint64_t hash = llmc_hash_step(v->seed, pair);
-    uint64_t i = hash ^ hash >> 32;
+    const uint64_t hash = llmc_pair_hash(v, pair);
+    uint64_t i = hash;
     while (v->merges[i & v->merge_mask].pair != UINT64_MAX) i++;
+    v->merge_filter[hash & v->filter_mask] |= llmc_filter_bits(hash);
     v->merges[i & v->merge_mask] = (llmc_merge_slot){pair, rank, id};
 }
 
@@ -297,9 +298,11 @@ static llmcall_status read_merges(llmc_vocabulary *v, const llmc_vocab_source *s
     const uint32_t n_slots = table_size(source->n_merges);
     merge_reader reader = {a, llmc_alloc(v->env, longest)};
     v->merges = hold(v, n_slots, sizeof *v->merges);
-    if (v->merges && reader.decoded) {
+    v->merge_filter = hold(v, n_slots / 8, sizeof *v->merge_filter);
+    if (v->merges && v->merge_filter && reader.decoded) {
         memset(v->merges, 0xff, n_slots * sizeof *v->merges);
         v->merge_mask = n_slots - 1;
+        v->filter_mask = n_slots / 8 - 1;
         for (uint32_t i = 0; i < source->n_merges && !status; i++) status = read_merge(v, &reader, source, i, error);
     } else {
         status = llmc_fail_memory(error, "the merges");
@@ -380,8 +383,8 @@ llmcall_status llmc_vocabulary_init(llmc_vocabulary *v, const llmc_env *env, con
 }
 
 void llmc_vocabulary_free(llmc_vocabulary *v) {
-    void *blocks[] = {v->names, v->name_at, v->decoded, v->decoded_at, v->attributes,
-                      v->bytes, v->slots,   v->merges,  v->ranks,      v->joins};
+    void *blocks[] = {v->names, v->name_at, v->decoded,      v->decoded_at, v->attributes, v->bytes,
+                      v->slots, v->merges,  v->merge_filter, v->ranks,      v->joins};
     if (!v->env) return;
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) llmc_free(v->env, blocks[i]);
     memset(v, 0, sizeof *v);

@@ -49,6 +49,8 @@ typedef struct llmc_vocabulary {
     uint32_t slot_mask;
     llmc_merge_slot *merges; /* BPE */
     uint32_t merge_mask;
+    uint64_t *merge_filter; /* BPE: small enough for the cache, it answers for most pairs that do not merge; see find_merge */
+    uint32_t filter_mask;
     uint32_t *ranks;       /* SentencePiece: scores turned so that lower merges first */
     uint64_t *joins;       /* SentencePiece: see llmc_vocabulary_may_join */
     uint32_t longest;      /* key, in bytes */
@@ -112,13 +114,11 @@ static inline uint64_t llmc_key_hash(uint64_t seed, uint64_t head, const char *k
     return hash ^ hash >> 32;
 }
 
-/* The slot of a key, or NULL. raw: 0 or LLMC_SLOT_RAW. */
-static inline const llmc_token_slot *llmc_vocabulary_find(const llmc_vocabulary *v, const char *key, size_t size,
-                                                          uint32_t raw) {
-    if (size > v->longest) return NULL;
-    const uint64_t head = llmc_key_head(key, size);
+/* The slot of a key whose head and hash are known, or NULL. raw: 0 or LLMC_SLOT_RAW. */
+static inline const llmc_token_slot *llmc_vocabulary_find_hashed(const llmc_vocabulary *v, const char *key, size_t size,
+                                                                 uint32_t raw, uint64_t head, uint64_t hash) {
     const uint32_t wanted = (uint32_t)size | raw;
-    for (uint64_t i = llmc_key_hash(v->seed, head, key, size);; i++) {
+    for (uint64_t i = hash;; i++) {
         const llmc_token_slot *slot = &v->slots[i & v->slot_mask];
         if (slot->id < 0) return NULL;
         if (slot->head != head || (slot->size & ~LLMC_SLOT_DIRECT) != wanted) continue;
@@ -127,10 +127,29 @@ static inline const llmc_token_slot *llmc_vocabulary_find(const llmc_vocabulary 
     }
 }
 
+/* The slot of a key, or NULL. raw: 0 or LLMC_SLOT_RAW. */
+static inline const llmc_token_slot *llmc_vocabulary_find(const llmc_vocabulary *v, const char *key, size_t size,
+                                                          uint32_t raw) {
+    if (size > v->longest) return NULL;
+    const uint64_t head = llmc_key_head(key, size);
+    return llmc_vocabulary_find_hashed(v, key, size, raw, head, llmc_key_hash(v->seed, head, key, size));
+}
+
+static inline uint64_t llmc_pair_hash(const llmc_vocabulary *v, uint64_t pair) {
+    const uint64_t hash = llmc_hash_step(v->seed, pair);
+    return hash ^ hash >> 32;
+}
+
+/* A merge sets two bits of one word of the filter: a pair that lacks one of them does not merge. */
+static inline uint64_t llmc_filter_bits(uint64_t hash) {
+    return (uint64_t)1 << (hash >> 52 & 63) | (uint64_t)1 << (hash >> 58);
+}
+
 static inline const llmc_merge_slot *llmc_vocabulary_find_merge(const llmc_vocabulary *v, int32_t left, int32_t right) {
     const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    const uint64_t hash = llmc_hash_step(v->seed, pair);
-    for (uint64_t i = hash ^ hash >> 32;; i++) {
+    const uint64_t hash = llmc_pair_hash(v, pair), bits = llmc_filter_bits(hash);
+    if ((v->merge_filter[hash & v->filter_mask] & bits) != bits) return NULL;
+    for (uint64_t i = hash;; i++) {
         const llmc_merge_slot *slot = &v->merges[i & v->merge_mask];
         if (slot->pair == pair) return slot;
         if (slot->pair == UINT64_MAX) return NULL;

@@ -1,4 +1,4 @@
-/* Byte-level BPE: merge order, pre-tokenizers, special tokens, and both merge paths against a naive one. */
+/* Byte-level BPE: merge order, special tokens, and both merge paths against a naive one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "tokenizer/pretokenize.h"
 #include "tokenizer_vocab.h"
 
 typedef struct fixture {
@@ -63,47 +62,6 @@ static void a_token_without_merges_is_used_only_where_the_kind_says_so(void **st
         assert_string_equal(pieces_of(f.t, &f.env, "xyz", 0), cases[i].want);
         fixture_end(&f);
     }
-}
-
-static llmcall_status note_piece(void *user, const char *piece, size_t size) {
-    char *out = user;
-    snprintf(out + strlen(out), 1024 - strlen(out), "%s%.*s", out[0] ? "|" : "", (int)size, piece);
-    return LLMCALL_OK;
-}
-
-static void assert_cut(const char *pre, const char *text, const char *want) {
-    llmc_env env;
-    llmc_env_init(&env, NULL);
-    for (int jit = 0; jit < 2; jit++) {
-        llmc_pretokenizer p;
-        llmc_cutter c;
-        char got[1024] = "";
-        assert_int_equal(llmc_pretokenizer_init(&p, &env, llmc_pre_find(pre), jit, NULL), LLMCALL_OK);
-        assert_int_equal(llmc_cutter_init(&c, &p, note_piece, got), LLMCALL_OK);
-        assert_int_equal(llmc_cutter_cut(&c, text, strlen(text)), LLMCALL_OK);
-        assert_string_equal(got, want);
-        llmc_cutter_free(&c);
-        llmc_pretokenizer_free(&p);
-    }
-}
-
-static void pretokenizers_cut_as_they_should(void **state) {
-    (void)state;
-    assert_cut("gpt-2", "Hello  world's 123 !?\n\n x", "Hello| | world|'s| 123| !?|\n\n| x");
-    assert_cut("gpt-2", "it'S 'll", "it|'|S| '|ll");
-    assert_cut("smollm", "a1 23b", "a|1| |2|3|b");
-    assert_cut("llama-bpe", "12345 it'S\r\n\n  x", "123|45| it|'S|\r\n\n| | x");
-    assert_cut("qwen2", "12 ab!\n(x", "1|2| ab|!\n|(x");
-    assert_cut("qwen2", "   \n  a  ", "   \n| | a|  ");
-    assert_cut("qwen35", "e\xcc\x81t", "e\xcc\x81t");
-    assert_cut("qwen2", "e\xcc\x81t", "e|\xcc\x81t");
-    assert_cut("gpt-2", "a\xe1\xa0\x8e ", "a|\xe1\xa0\x8e| "); /* U+180E is no space */
-    assert_cut("gpt-2",
-               "a\xf0\x9e\x80\xb0"
-               "b",
-               "a\xf0\x9e\x80\xb0"
-               "b"); /* U+1E030: a letter since Unicode 15 */
-    assert_cut("gpt-2", "\xc2\xa0\xc2\xa0x", "\xc2\xa0|\xc2\xa0|x");
 }
 
 static void special_tokens_are_found_longest_first(void **state) {
@@ -280,7 +238,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_go_by_rank_then_left),
         cmocka_unit_test(a_token_without_merges_is_used_only_where_the_kind_says_so),
-        cmocka_unit_test(pretokenizers_cut_as_they_should),
         cmocka_unit_test(special_tokens_are_found_longest_first),
         cmocka_unit_test(ends_of_generation_go_by_id_and_by_name),
         cmocka_unit_test(both_merge_paths_are_the_definition),
