@@ -456,6 +456,7 @@ static void run_kernel(const product *p, uint32_t row, int height, uint32_t tile
 enum { GROUP_BYTES = 128 * 1024 };
 
 static void few_by_few(const product *p, uint32_t tile_begin, uint32_t tile_end) {
+    const uint32_t n_tiles = (p->packed->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS;
     uint32_t group = p->packed->tile_bytes ? (uint32_t)(GROUP_BYTES / p->packed->tile_bytes) : 0;
     if (!group) group = 1;
     for (uint32_t first = tile_begin; first < tile_end; first += group) {
@@ -465,7 +466,7 @@ static void few_by_few(const product *p, uint32_t tile_begin, uint32_t tile_end)
             row_end = row + heights[height];
             for (uint32_t tile = first; tile < end; tile++) {
                 uint32_t next = tile + 1 == end && row_end < p->n_rows ? first : tile + 1;
-                run_kernel(p, row, height, tile, next < tile_end ? next : tile);
+                run_kernel(p, row, height, tile, next < n_tiles ? next : tile); /* the caller likely goes on behind tile_end */
             }
         }
     }
