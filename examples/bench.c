@@ -28,6 +28,7 @@ static const char help[] =
     "      --kv TYPE      what the KV cache holds: f16, q8_0 or f32 (default: f16; f32 for a file of F32 matrices)\n"
     "      --cpu TIER     c, avx2, avxvnni, avx512, avx512bf16 or amx (default: the best there is)\n"
     "      --inexact      large F32 products through OpenBLAS, where that is faster\n"
+    "      --pin          every compute thread on a core of its own\n"
     "      --json         one JSON object a line, for programs\n"
     "  -h, --help         this text\n"
     "\n"
@@ -42,7 +43,7 @@ typedef struct settings {
     int64_t threads, prompt, decode, repetitions, context, kv_bytes, speculate;
     int64_t batches[MAX_BATCHES];
     int32_t kv_type;
-    int n_batches, json, no_warmup, start_only, inexact;
+    int n_batches, json, no_warmup, start_only, inexact, pin;
 } settings;
 
 typedef struct bench {
@@ -245,6 +246,8 @@ static int parse_option(settings *set, int option, const char *value) {
         return set->start_only = 1;
     case 'i':
         return set->inexact = 1;
+    case 'y':
+        return set->pin = 1;
     case 'x':
         return console_integer(program, "--context", value, 1, INT32_MAX, &set->context);
     case 'd':
@@ -263,8 +266,8 @@ static int parse_options(int argc, char **argv, settings *set) {
     static const struct option options[] = {{"model", 1, NULL, 'm'},   {"threads", 1, NULL, 't'},   {"cpu", 1, NULL, 'c'},
                                             {"json", 0, NULL, 'j'},    {"no-warmup", 0, NULL, 'w'}, {"start", 0, NULL, 's'},
                                             {"context", 1, NULL, 'x'}, {"kv-bytes", 1, NULL, 'k'},  {"kv", 1, NULL, 'v'},
-                                            {"inexact", 0, NULL, 'i'}, {"speculate", 1, NULL, 'd'}, {"help", 0, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+                                            {"inexact", 0, NULL, 'i'}, {"pin", 0, NULL, 'y'},       {"speculate", 1, NULL, 'd'},
+                                            {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "m:t:p:n:b:r:h", options, NULL)) != -1) {
         if (option == 'h') return fputs(help, stdout), 0;
@@ -310,6 +313,7 @@ static llmcall_status open_bench(bench *b, const settings *set, llmcall_error *e
     if (set->threads) options.threads = (int32_t)set->threads;
     options.disable_prefix_cache = 1;
     options.inexact = (uint32_t)set->inexact;
+    options.pin_threads = (uint32_t)set->pin;
     options.max_sequences = 1;
     for (int i = 0; i < set->n_batches; i++)
         if (set->batches[i] > options.max_sequences) options.max_sequences = (uint32_t)set->batches[i];

@@ -323,7 +323,10 @@ typedef struct llmcall_engine_options {
                                    theirs. libopenblas.so.0 is loaded when the engine opens and set to one thread for the whole
                                    process, for as long as it lasts; without it, or where it is a build without threads or with
                                    OpenMP's, LLMCALL_E_UNSUPPORTED. 0: not even loaded */
-    uint32_t reserved_2;
+    uint32_t pin_threads;       /* 1: every compute thread that the engine makes stays on a core of its own, of those that the process
+                                   may use when the engine opens: for machines that do little else. Beside other busy processes it
+                                   is slower than 0, where the system places them. Threads of the caller's (threads = 0) are left
+                                   as they are. LLMCALL_E_UNSUPPORTED where there are fewer cores than threads */
 } llmcall_engine_options;
 
 LLMCALL_API void llmcall_engine_options_defaults(llmcall_engine_options *options);

@@ -43,6 +43,9 @@ static llmcall_status import_engine_options(const llmcall_engine_options *given,
                          "disable_prefix_cache is %u; it must be 0 or 1.", options->disable_prefix_cache);
     if (options->inexact > 1)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "inexact", "inexact is %u; it must be 0 or 1.", options->inexact);
+    if (options->pin_threads > 1)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "pin_threads", "pin_threads is %u; it must be 0 or 1.",
+                         options->pin_threads);
     status = default_or_range(&options->max_step_tokens, 512, 65536, "max_step_tokens", error);
     if (!status) status = default_or_range(&options->max_sequences, 64, 4096, "max_sequences", error);
     if (!status) status = default_or_range(&options->max_queue, 256, 1 << 20, "max_queue", error);

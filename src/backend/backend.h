@@ -202,6 +202,10 @@ struct llmc_backend {
 llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t threads, const char *tier, llmc_backend **backend,
                                        llmcall_error *error);
 
+/* Before anything runs: every thread but the one that calls run stays on a core of its own; the first core is left for that one.
+ * LLMCALL_E_UNSUPPORTED: there are fewer cores than threads. */
+llmcall_status llmc_cpu_backend_pin(llmc_backend *backend, llmcall_error *error);
+
 /* Before the first reserve: large products of F32 weights go through OpenBLAS where that is faster than the tier's kernels, and
  * no longer give the same bits however they are computed. library: the file to load, NULL for the usual one. */
 llmcall_status llmc_cpu_backend_inexact(llmc_backend *backend, const char *library, llmcall_error *error);

@@ -103,6 +103,19 @@ int32_t llmc_cpu_count(void) {
     return online > 0 && online < 65536 ? (int32_t)online : 1;
 }
 
+int llmc_thread_pin(int32_t n) {
+    cpu_set_t may, one;
+    if (n < 0 || sched_getaffinity(0, sizeof may, &may) != 0) return 0;
+    int cpu = 0;
+    for (; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &may) && n-- == 0) break;
+    }
+    if (cpu == CPU_SETSIZE) return 0;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
+}
+
 int llmc_random_bytes(void *out, uint32_t size) {
     uint8_t *at = out;
     while (size > 0) {

@@ -32,6 +32,7 @@ int llmc_thread_start(llmc_thread *thread, void (*run)(void *argument), void *ar
 void llmc_thread_join(llmc_thread *thread);
 
 int32_t llmc_cpu_count(void);                    /* cores this process may use, at least 1 */
+int llmc_thread_pin(int32_t n);                  /* the calling thread, to the n-th of the cores that it may use; 1, or 0 */
 uint64_t llmc_memory_available(void);            /* bytes the system (and the cgroup) can still give; UINT64_MAX if unknown */
 int llmc_random_bytes(void *out, uint32_t size); /* from the system's generator; 1, or 0 */
 int64_t llmc_unix_ms(void);

@@ -46,6 +46,7 @@ llmcall_status llmc_engine_create(const llmcall_engine_options *options, llmcall
     if (!make_locks(engine)) status = llmc_fail_memory(error, "the engine's locks");
     int32_t compute_threads = options->threads > 0 ? options->threads : 1;
     if (!status) status = llmc_cpu_backend_create(&engine->env, compute_threads, NULL, &engine->backend, error);
+    if (!status && options->pin_threads) status = llmc_cpu_backend_pin(engine->backend, error);
     if (!status && options->inexact) status = llmc_cpu_backend_inexact(engine->backend, NULL, error);
     if (!status) status = llmc_ledger_create(&engine->env, engine->hooks.usage, engine->hooks.user, 0, &engine->ledger, error);
     if (!status) status = start_threads(engine, error);
@@ -182,6 +183,7 @@ static int64_t sleep_ns(llmcall_engine *engine) {
 
 static void engine_run(void *argument) {
     llmcall_engine *engine = argument;
+    if (engine->options.pin_threads) llmc_thread_pin(0); /* the backend has seen that there are enough */
     for (int closing = 0; !closing;) {
         int computed = run_round(engine);
         llmc_mutex_lock(&engine->lock);

@@ -114,12 +114,34 @@ static void knows_the_system(void **state) {
     assert_true(llmc_random_bytes(a, 0));
 }
 
+static void pin_it(void *argument) {
+    int *got = argument;
+    got[0] = llmc_thread_pin(-1);
+    got[1] = llmc_thread_pin(llmc_cpu_count());
+    got[2] = llmc_thread_pin(llmc_cpu_count() - 1);
+    got[3] = llmc_cpu_count(); /* of this thread, by now */
+}
+
+static void pins_a_thread_to_a_core(void **state) {
+    (void)state;
+    int got[4] = {-1, -1, -1, -1}, cores = llmc_cpu_count();
+    llmc_thread thread;
+    assert_true(llmc_thread_start(&thread, pin_it, got, NULL));
+    llmc_thread_join(&thread);
+    assert_int_equal(got[0], 0);
+    assert_int_equal(got[1], 0);
+    assert_int_equal(got[2], 1);
+    assert_int_equal(got[3], 1);
+    assert_int_equal(llmc_cpu_count(), cores);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_threads),
         cmocka_unit_test(waits_no_longer_than_asked),
         cmocka_unit_test(wakes_before_a_far_limit),
         cmocka_unit_test(knows_the_system),
+        cmocka_unit_test(pins_a_thread_to_a_core),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* An engine's and a call's life: the happy path with and without threads, every order of closing, NULLs, struct sizes. */
+#include "core/thread.h"
 #include "tests/unit/engine_setup.h"
 
 static const char prompt[] = "hello there, the long and winding prompt of the test";
@@ -34,6 +35,33 @@ static void answers_are_equal_with_and_without_threads(void **state) {
     assert_memory_equal(a->choice[0].tokens, b->choice[0].tokens, 24 * sizeof(int32_t));
     assert_string_equal(a->choice[0].text, b->choice[0].text);
     free(a);
+}
+
+/* Asks for more cores than there are, then for as many. */
+static void threads_stay_on_cores_of_their_own(void **state) {
+    (void)state;
+    llmcall_engine *engine = NULL;
+    LLMCALL_INIT(llmcall_error, error);
+    llmcall_engine_options options;
+    llmcall_engine_options_defaults(&options);
+    options.pin_threads = 2;
+    assert_int_equal(llmcall_engine_open(&options, &engine, &error), LLMCALL_E_ARGUMENT);
+    assert_string_equal(error.param, "pin_threads");
+    options.pin_threads = 1;
+    options.threads = llmc_cpu_count() + 1;
+    assert_int_equal(llmcall_engine_open(&options, &engine, &error), LLMCALL_E_UNSUPPORTED);
+    assert_string_equal(error.param, "pin_threads");
+    assert_null(engine);
+    options.threads = LLMCALL_THREADS_AUTO;
+    tiny_gguf file = {0};
+    engine = setup_engine_with(&file, &options, NULL);
+    setup_answer *answer = calloc(1, sizeof *answer);
+    llmcall_request request;
+    setup_request(&request, prompt, 24);
+    setup_run(engine, &request, answer);
+    assert_int_equal(answer->choice[0].n_tokens, 24);
+    llmcall_engine_close(&engine);
+    free(answer);
 }
 
 /* The engine goes first: what the call has can still be read, and it says why it ended. */
@@ -313,6 +341,7 @@ static void steps_wait_for_a_load(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_equal_with_and_without_threads),
+        cmocka_unit_test(threads_stay_on_cores_of_their_own),
         cmocka_unit_test(engine_closes_first),
         cmocka_unit_test(calls_close_at_any_time),
         cmocka_unit_test(nulls_are_errors),

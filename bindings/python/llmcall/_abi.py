@@ -98,7 +98,7 @@ class EngineOptions(Struct):
                 ("max_sequences", c.c_uint32), ("max_queue", c.c_uint32), ("max_choices", c.c_uint32),
                 ("disable_prefix_cache", c.c_uint32), ("reserved", c.c_uint64), ("allocate", AllocateFn),
                 ("allocate_user", c.c_void_p), ("log", LogFn), ("log_user", c.c_void_p), ("clock", ClockFn),
-                ("clock_user", c.c_void_p), ("hooks", c.POINTER(Hooks)), ("inexact", c.c_uint32), ("reserved_2", c.c_uint32)]
+                ("clock_user", c.c_void_p), ("hooks", c.POINTER(Hooks)), ("inexact", c.c_uint32), ("pin_threads", c.c_uint32)]
 
 
 class ModelOptions(Struct):

@@ -16,7 +16,7 @@ _MODEL_NUMBERS = {"context_length": _values.U32, "kv_bytes": _values.U64, "max_m
 _KV_TYPES = {None: 0, "f16": 1, "q8_0": 2, "f32": 3}
 _ENGINE_NUMBERS = {"max_step_tokens": _values.U32, "max_sequences": _values.U32, "max_queue": _values.U32,
                    "max_choices": _values.U32}
-_ENGINE_KEYS = (*_ENGINE_NUMBERS, "prefix_cache", "inexact")
+_ENGINE_KEYS = (*_ENGINE_NUMBERS, "prefix_cache", "inexact", "pin_threads")
 
 
 def version():
@@ -59,12 +59,13 @@ def _model_options(path, *, vocab_only=False, name=None, chat_template=None, kv_
     return options
 
 
-def _engine_options(*, threads=2, prefix_cache=True, inexact=False, **numbers):
+def _engine_options(*, threads=2, prefix_cache=True, inexact=False, pin_threads=False, **numbers):
     options = _abi.EngineOptions()
     lib.llmcall_engine_options_defaults(c.byref(options))
     options.threads = _values.integer("threads", threads, *_values.I32)
     options.disable_prefix_cache = 1 - _values.flag("prefix_cache", prefix_cache)
     options.inexact = _values.flag("inexact", inexact)
+    options.pin_threads = _values.flag("pin_threads", pin_threads)
     for key, value in numbers.items():
         setattr(options, key, _values.integer(key, value, *_ENGINE_NUMBERS[key]))
     return options
@@ -97,7 +98,7 @@ class Engine:
 
     Keywords: vocab_only, context_length, kv_bytes, kv_type (what the KV cache holds: "f16", "q8_0", "f32"; None: f16, or f32
     for a file of F32 matrices), max_memory, name, chat_template, price_* (1e-9 of the currency a million tokens), progress(done, total) -> true to stop; max_step_tokens, max_sequences, max_queue,
-    max_choices, prefix_cache, inexact;
+    max_choices, prefix_cache, inexact, pin_threads;
     and the hooks admit, route, moderate, usage, span (see _hooks.py), which must not call the engine. Any thread may use an
     engine.
     """

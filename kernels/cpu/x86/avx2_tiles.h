@@ -507,8 +507,11 @@ static void multiply_tile(const product *p, uint32_t row, uint32_t n, uint32_t t
         blocks = n_blocks - block < at_once ? n_blocks - block : at_once;
         tile_job job = {.n_blocks = blocks};
         const uint8_t *after = quants + blocks * kernels->quant_bytes, *after_scales = scales + blocks * kernels->scale_bytes;
-        const int is_last = block + blocks == n_blocks; /* then the next tile follows */
-        job.at = (tile_stream){memory->fields, scales, is_last ? after_scales : after, after_scales, SIZE_MAX};
+        job.at = (tile_stream){memory->fields, scales, after, after_scales, SIZE_MAX};
+        if (block + blocks == n_blocks) { /* the next tile follows */
+            job.at.ahead_quants = after_scales;
+            job.at.ahead_scales = after_scales + n_blocks * kernels->quant_bytes;
+        }
         kernels->unpack(quants, blocks * kernels->block_cols / 32, memory->fields);
         multiply_chunk(p, row, n, block, &job, memory->sums);
         quants = after;

@@ -1,10 +1,12 @@
 /* The CPU backend: made for a tier and a number of threads, and the walk of a step's operations by all of them together. */
 #include "backend/cpu/backend.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/thread.h"
 #include "kernels/cpu/cpu.h"
 
 /* --- a step --- */
@@ -173,6 +175,22 @@ static llmcall_status choose_tier(const char *name, llmc_cpu_tier *tier, llmcall
     }
     return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, source, "There is no CPU tier \"%.64s\" on this machine; it has %s.",
                      name, have);
+}
+
+static void pin_thread(void *arg, int32_t index, int32_t n_threads) {
+    atomic_int *failed = arg;
+    (void)n_threads;
+    if (index > 0 && !llmc_thread_pin(index)) atomic_store(failed, 1);
+}
+
+llmcall_status llmc_cpu_backend_pin(llmc_backend *base, llmcall_error *error) {
+    llmc_cpu_backend *backend = (llmc_cpu_backend *)base;
+    int32_t n_threads = llmc_pool_threads(backend->pool), n_cores = llmc_cpu_count();
+    atomic_int failed = n_threads > n_cores;
+    if (!failed) llmc_pool_run(backend->pool, pin_thread, &failed);
+    if (!failed) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "pin_threads",
+                     "%d threads cannot each have a core of their own; the process may use %d.", (int)n_threads, (int)n_cores);
 }
 
 llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t n_threads, const char *tier, llmc_backend **out,
