@@ -458,6 +458,30 @@ LLMCALL_API llmcall_status llmcall_apply_template(llmcall_engine *engine, const 
                                                   size_t n_messages, int32_t add_generation_prompt, char *text, size_t capacity,
                                                   size_t *size, llmcall_error *error);
 
+/* The same of whole messages: variables is a JSON object of what the template sees. messages, an array of objects, must be
+ * there and hold text alone (LLMCALL_E_UNSUPPORTED names another part); tools, tool_calls, reasoning_content, content lists,
+ * documents, enable_thinking and whatever else a template speaks of go to it as they are. Where they are left out, tools and
+ * documents are none, add_generation_prompt is true, and bos_token and eos_token are the model's. A model without a template,
+ * or with one that does not compile, gives LLMCALL_E_TEMPLATE: no other template is put in its place. Limits and the rest as
+ * in llmcall_render_template. */
+LLMCALL_API llmcall_status llmcall_apply_template_json(llmcall_engine *engine, const char *model, const char *variables,
+                                                       int64_t variables_size, char *text, size_t capacity, size_t *size,
+                                                       llmcall_error *error);
+
+/* What a chat template makes of variables, without an engine: source is Jinja as Hugging Face transformers runs it (trimmed
+ * blocks, immutable sandbox, loop controls, generation tags, raise_exception, strftime_now in UTC, tojson that keeps
+ * characters), variables a JSON object (messages, tools, add_generation_prompt, bos_token, ...); what it lacks is undefined.
+ * The result is that of Python's jinja2; what this Jinja does not know fails, and nothing is skipped. Integers have 64 bits.
+ * Sizes as in llmcall_detokenize. LLMCALL_E_TEMPLATE with param "chat_template" and a message that begins with the line
+ * ("line 12: unknown filter 'foo'"), or, with code "template_raised", the message that the template itself raised;
+ * LLMCALL_E_ARGUMENT with param "variables" where they are no JSON object.
+ * Limits: 1 MiB of source; 16 MiB, 500,000 values and a depth of 64 of variables; a depth of 64 of blocks and brackets; 384
+ * evaluations within each other, macros included; 2 million steps, which also count what text they touch; 64 MiB of values
+ * and 16 MiB of result. Past a limit it is an error. Any thread; blocks while it renders. */
+LLMCALL_API llmcall_status llmcall_render_template(const char *source, int64_t source_size, const char *variables,
+                                                   int64_t variables_size, char *text, size_t capacity, size_t *size,
+                                                   llmcall_error *error);
+
 /* Prompt tokens that llmcall_start would bill for these messages. */
 LLMCALL_API llmcall_status llmcall_count_tokens(llmcall_engine *engine, const char *model, const llmcall_message *messages,
                                                 size_t n_messages, size_t *n, llmcall_error *error);

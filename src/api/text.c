@@ -1,7 +1,11 @@
 /* Entry points that turn text into tokens and back, and tokens into logits, without a call of their own. */
 #include "api/api.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "core/json.h"
+#include "template/json.h"
 
 enum { MAX_PROMPT_BYTES = 1 << 28 };
 
@@ -104,12 +108,16 @@ static llmcall_status import_messages(llmcall_engine *engine, const llmcall_mess
     return status;
 }
 
+static llmcall_status check_template(const llmc_runtime *runtime, llmcall_error *error) {
+    if (runtime->chat_template) return LLMCALL_OK;
+    llmc_error_copy(error, &runtime->template_error);
+    return LLMCALL_E_TEMPLATE;
+}
+
 static llmcall_status render(const llmc_runtime *runtime, const llmc_template_message *list, size_t n_messages,
                              int add_generation_prompt, llmc_buffer *text, llmcall_error *error) {
-    if (!runtime->chat_template) {
-        llmc_error_copy(error, &runtime->template_error);
-        return LLMCALL_E_TEMPLATE;
-    }
+    llmcall_status status = check_template(runtime, error);
+    if (status) return status;
     llmc_template_input input = {.messages = list,
                                  .n_messages = n_messages,
                                  .add_generation_prompt = add_generation_prompt,
@@ -255,6 +263,112 @@ llmcall_status llmcall_apply_template(llmcall_engine *engine, const char *model,
     status = llmc_render_messages(engine, runtime, messages, n_messages, add_generation_prompt != 0, &text, error);
     if (!status) status = give(out, capacity, size, text.data, text.size, 1, "bytes", error);
     llmc_buffer_free(&text);
+    return status;
+}
+
+/* ---- Templates over JSON ---- */
+
+static llmcall_status load_variables(const char *variables, int64_t given, json_t **out, llmcall_error *error) {
+    size_t size;
+    *out = NULL;
+    llmcall_status status = llmc_check_text(variables, given, "variables", &size, error);
+    if (!status) status = llmc_json_load(variables, size, "variables", out, error);
+    if (status || json_is_object(*out)) return status;
+    json_decref(*out);
+    *out = NULL;
+    return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "variables", "variables must be a JSON object.");
+}
+
+/* Models here read text alone: any other part of a content is named, whatever the template would make of it. */
+static llmcall_status check_parts(const json_t *content, size_t message, llmcall_error *error) {
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        const json_t *type = json_object_get(json_array_get(content, i), "type");
+        const char *name = json_string_value(type);
+        if (!type || (name && strcmp(name, "text") == 0)) continue;
+        char param[64];
+        snprintf(param, sizeof param, "messages[%zu].content[%zu]", message, i);
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, param, "%s is not text; only text is served by this version.",
+                         param);
+    }
+    return LLMCALL_OK;
+}
+
+static llmcall_status check_json_messages(const json_t *messages, llmcall_error *error) {
+    const size_t n = json_array_size(messages);
+    llmcall_status status = LLMCALL_OK;
+    if (n == 0 || n > LLMC_MAX_MESSAGES)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "messages", "messages must be an array of 1 to %d messages.",
+                         LLMC_MAX_MESSAGES);
+    for (size_t i = 0; i < n && !status; i++) {
+        const json_t *message = json_array_get(messages, i);
+        char param[40];
+        snprintf(param, sizeof param, "messages[%zu]", i);
+        if (json_is_object(message)) status = check_parts(json_object_get(message, "content"), i, error);
+        else status = llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, param, "%s must be an object.", param);
+    }
+    return status;
+}
+
+/* What transformers gives every template, where the caller does not. Takes value; 0 when out of memory. */
+static int set_default(json_t *variables, const char *name, json_t *value) {
+    if (value && !json_object_get(variables, name)) return json_object_set_new(variables, name, value) == 0;
+    json_decref(value);
+    return value != NULL;
+}
+
+static int set_defaults(json_t *variables, const llmc_runtime *runtime) {
+    return set_default(variables, "tools", json_null()) && set_default(variables, "documents", json_null()) &&
+           set_default(variables, "add_generation_prompt", json_true()) &&
+           set_default(variables, "bos_token", json_stringn_nocheck(runtime->bos_text, strlen(runtime->bos_text))) &&
+           set_default(variables, "eos_token", json_stringn_nocheck(runtime->eos_text, strlen(runtime->eos_text)));
+}
+
+static llmcall_status render_variables(const llmc_runtime *runtime, json_t *variables, llmc_buffer *text,
+                                       llmcall_error *error) {
+    llmcall_status status = check_json_messages(json_object_get(variables, "messages"), error);
+    if (!status) status = check_template(runtime, error);
+    if (status) return status;
+    if (!set_defaults(variables, runtime)) return llmc_fail_memory(error, "variables");
+    return llmc_template_render_json(runtime->chat_template, variables, llmc_unix_ms() / 1000, text, error);
+}
+
+llmcall_status llmcall_apply_template_json(llmcall_engine *engine, const char *model, const char *variables,
+                                           int64_t variables_size, char *out, size_t capacity, size_t *size,
+                                           llmcall_error *error) {
+    llmc_runtime *runtime;
+    json_t *object;
+    if (!find_tokenizer(engine, model, error, &runtime)) return tokenizer_status(engine, model);
+    llmcall_status status = check_output(out, capacity, size, error);
+    if (!status) status = load_variables(variables, variables_size, &object, error);
+    if (status) return status;
+    llmc_buffer text;
+    llmc_buffer_init(&text, &engine->env, MAX_PROMPT_BYTES);
+    status = render_variables(runtime, object, &text, error);
+    if (!status) status = give(out, capacity, size, text.data, text.size, 1, "bytes", error);
+    llmc_buffer_free(&text);
+    json_decref(object);
+    return status;
+}
+
+llmcall_status llmcall_render_template(const char *source, int64_t source_size, const char *variables, int64_t variables_size,
+                                       char *out, size_t capacity, size_t *size, llmcall_error *error) {
+    llmc_env env;
+    llmc_buffer text;
+    llmc_template *compiled = NULL;
+    json_t *object = NULL;
+    size_t n_source = 0;
+    llmc_error_clear(error);
+    llmc_env_init(&env, NULL);
+    llmc_buffer_init(&text, &env, LLMC_TEMPLATE_MAX_OUTPUT);
+    llmcall_status status = check_output(out, capacity, size, error);
+    if (!status) status = llmc_check_text(source, source_size, "chat_template", &n_source, error);
+    if (!status) status = load_variables(variables, variables_size, &object, error);
+    if (!status) status = llmc_template_compile(&env, source, n_source, &compiled, error);
+    if (!status) status = llmc_template_render_json(compiled, object, llmc_unix_ms() / 1000, &text, error);
+    if (!status) status = give(out, capacity, size, text.data, text.size, 1, "bytes", error);
+    llmc_template_destroy(&compiled);
+    llmc_buffer_free(&text);
+    json_decref(object);
     return status;
 }
 

@@ -170,9 +170,7 @@ static int write_text(llmc_render *r, const char *text, size_t size) {
     if (llmc_buffer_append(r->out, text, size)) return llmc_render_step(r, size);
     if (r->status != LLMCALL_OK) return 0;
     if (r->out->status == LLMCALL_E_NO_MEMORY) r->status = llmc_fail_memory(r->error, "chat_template");
-    else
-        r->status = llmc_fail(r->error, LLMCALL_E_BUFFER, NULL, "chat_template", "line %u: the prompt exceeds %zu bytes",
-                              r->line, r->out->max);
+    else llmc_render_fail(r, "the prompt exceeds %zu bytes", r->out->max);
     return 0;
 }
 

@@ -12,8 +12,9 @@
 #define LLMC_TEMPLATE_MAX_COMPILED ((size_t)32 << 20) /* bytes of the compiled tree */
 #define LLMC_TEMPLATE_MAX_NESTING  64       /* blocks, brackets and prefix operators within each other; values in values */
 #define LLMC_TEMPLATE_MAX_FRAMES   384      /* evaluations within each other, macros included */
-#define LLMC_TEMPLATE_MAX_STEPS    4000000u /* nodes evaluated, items visited and 256-byte pieces of text touched */
+#define LLMC_TEMPLATE_MAX_STEPS    2000000u /* nodes evaluated, items visited and 256-byte pieces of text touched */
 #define LLMC_TEMPLATE_MAX_MEMORY   ((size_t)64 << 20) /* bytes of intermediate values a render */
+#define LLMC_TEMPLATE_MAX_OUTPUT   ((size_t)16 << 20) /* bytes of a prompt */
 #define LLMC_TEMPLATE_MAX_RANGE    100000             /* items of range(), as in jinja2's sandbox */
 
 typedef struct llmc_template llmc_template;
@@ -44,8 +45,7 @@ typedef struct llmc_template_input {
 
 /* Appends the prompt to out. Texts in input must be UTF-8 and stay in place during the call. Safe from many threads at once
  * on one compiled template. LLMCALL_E_TEMPLATE (code "template_raised" if the template called raise_exception, whose message
- * is then the error's message), LLMCALL_E_BUFFER if out's max is reached, or LLMCALL_E_NO_MEMORY. On failure out holds a
- * part. */
+ * is then the error's message), or LLMCALL_E_NO_MEMORY. On failure out holds a part. */
 llmcall_status llmc_template_render(const llmc_template *compiled, const llmc_template_input *input, llmc_buffer *out,
                                     llmcall_error *error);
 

@@ -135,8 +135,6 @@ def test_later_features_of_messages(tiny):
     for message, param in (({"role": "user", "content": "a", "name": "x"}, "messages[0].name"),
                            ({"role": "user", "content": [{"type": "image_url"}]}, "messages[0].content[0]")):
         refused(lambda m=message: tiny.chat.completions.create(messages=[m]), Status.UNSUPPORTED, param)
-    refused(lambda: tiny.apply_template(MESSAGES, tools=[]), Status.UNSUPPORTED, "tools")
-    refused(lambda: llmcall.render_template("{{ x }}", []), Status.UNSUPPORTED, "template")
     refused(lambda: llmcall.Grammar(regex="a+"), Status.UNSUPPORTED, "regex")
 
 

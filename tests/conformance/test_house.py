@@ -21,7 +21,7 @@ LAYERS = {
     "core": [], "gateway": [], "route": [], "template": [], "tokenizer": [], "kv": [], "scheduler": ["kv"], "backend": [],
     "model": ["tokenizer", "backend"], "sampler": [], "output": [], "meter": [],
     "engine": ["template", "tokenizer", "kv", "scheduler", "model", "backend", "sampler", "output", "meter"],
-    "api": ["engine", "gateway", "route"],
+    "api": ["engine", "gateway", "route", "template"],
 }
 BANNED = re.compile(r"\b(abort|exit|_exit|assert|printf|puts|setlocale|signal|strcpy|strcat|sprintf|gets|atoi|atof|strtok)\s*\(")
 ALLOCATORS = re.compile(r"\b(malloc|calloc|realloc|aligned_alloc|posix_memalign|strdup|free)\s*\(")

@@ -209,6 +209,8 @@ _PROTOTYPES = {
     "llmcall_detokenize": (Status, [_P, c.c_char_p, _I32, c.c_size_t, c.c_uint32, c.c_char_p, c.c_size_t, _SIZE, _ERR]),
     "llmcall_apply_template": (Status, [_P, c.c_char_p, c.POINTER(Message), c.c_size_t, c.c_int32, c.c_char_p, c.c_size_t, _SIZE,
                                         _ERR]),
+    "llmcall_apply_template_json": (Status, [_P, c.c_char_p, c.c_char_p, c.c_int64, c.c_char_p, c.c_size_t, _SIZE, _ERR]),
+    "llmcall_render_template": (Status, [c.c_char_p, c.c_int64, c.c_char_p, c.c_int64, c.c_char_p, c.c_size_t, _SIZE, _ERR]),
     "llmcall_count_tokens": (Status, [_P, c.c_char_p, c.POINTER(Message), c.c_size_t, _SIZE, _ERR]),
     "llmcall_score": (Status, [_P, c.c_char_p, _I32, c.c_size_t, c.POINTER(c.c_float), c.c_size_t, _ERR]),
     "llmcall_start": (Status, [_P, c.POINTER(Request), c.POINTER(_P), _ERR]),

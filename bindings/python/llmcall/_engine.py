@@ -80,8 +80,11 @@ def estimate(path, *, threads=2, **options):
 
 
 def render_template(template, messages, tools=None, add_generation_prompt=True, bos_token="", eos_token="", **variables):
-    """Not served by this version; Engine.apply_template renders with a loaded model's template, or the one it was given."""
-    raise Error.unsupported("template", "A template without a model is not served by this version.")
+    """What a chat template (Jinja, as transformers runs it) makes of messages; no model takes part."""
+    source = _values.text("template", template)
+    data = _values.json_object({"messages": messages, "tools": tools, "add_generation_prompt": add_generation_prompt,
+                                "bos_token": bos_token, "eos_token": eos_token, **variables})
+    return _sized(lambda *out: lib.llmcall_render_template(source, len(source), data, len(data), *out)).decode()
 
 
 class Grammar:
@@ -177,18 +180,14 @@ class Engine:
     def detokenize(self, ids, *, special=False, model=None):
         """The bytes of the ids, which need not be whole characters."""
         tokens = make_tokens(ids)
-        return self._sized(lambda *out: lib.llmcall_detokenize(self._handle, _name(model), tokens, len(tokens), int(bool(special)),
-                                                               *out))
+        return _sized(lambda *out: lib.llmcall_detokenize(self._handle, _name(model), tokens, len(tokens), int(bool(special)), *out))
 
-    def apply_template(self, messages, *, add_generation_prompt=True, model=None, **variables):
-        """The prompt that the model's chat template makes of messages."""
-        if variables:
-            name = next(iter(variables))
-            raise Error.unsupported(name, f"Template variables ({name}) are not served by this version.")
-        array = make_messages(messages)
-        data = self._sized(lambda *out: lib.llmcall_apply_template(self._handle, _name(model), array, len(array),
-                                                                   int(bool(add_generation_prompt)), *out))
-        return data.decode()
+    def apply_template(self, messages, tools=None, add_generation_prompt=True, *, model=None, **variables):
+        """The prompt that the model's chat template makes of whole messages: tool_calls, reasoning_content, content lists.
+        variables: whatever else the template speaks of (documents, enable_thinking)."""
+        data = _values.json_object({"messages": messages, "tools": tools, "add_generation_prompt": add_generation_prompt,
+                                    **variables})
+        return _sized(lambda *out: lib.llmcall_apply_template_json(self._handle, _name(model), data, len(data), *out)).decode()
 
     def count_tokens(self, messages, *, model=None):
         """Prompt tokens that a chat completion of these messages would be billed for."""
@@ -220,16 +219,17 @@ class Engine:
         check(function(self._handle, *arguments, c.byref(struct), c.byref(error)), error)
         return record(struct)
 
-    def _sized(self, function):
-        """Calls function(buffer, capacity, size, error), again with room enough if the first try had too little."""
-        capacity = 4096
-        while True:
-            out, size, error = c.create_string_buffer(capacity), c.c_size_t(), _abi.Error()
-            status = function(out, capacity, c.byref(size), c.byref(error))
-            if status != Status.BUFFER:
-                check(status, error)
-                return out.raw[: size.value]
-            capacity = size.value
+
+def _sized(function):
+    """Calls function(buffer, capacity, size, error), again with room enough if the first try had too little."""
+    capacity = 4096
+    while True:
+        out, size, error = c.create_string_buffer(capacity), c.c_size_t(), _abi.Error()
+        status = function(out, capacity, c.byref(size), c.byref(error))
+        if status != Status.BUFFER or size.value <= capacity:
+            check(status, error)
+            return out.raw[: size.value]
+        capacity = size.value
 
 
 def _name(model):

@@ -1,5 +1,6 @@
 """Python values into C fields: whatever a field cannot hold exactly is an Error that names it, never a silently wrapped number."""
 
+import json
 import math
 import numbers
 import operator
@@ -54,6 +55,19 @@ def c_string(param, value):
     if b"\0" in data:
         raise Error.argument(param, f"{param} has a NUL at byte {data.index(0)}; it must have none.")
     return data
+
+
+def json_object(variables):
+    """A JSON object as UTF-8 bytes. Objects with a model_dump method (a reply's message, say) become what it returns."""
+    members = (f"{json.dumps(name)}: {_json(name, value)}" for name, value in variables.items())
+    return f"{{{', '.join(members)}}}".encode("utf-8", "surrogatepass")
+
+
+def _json(param, value):
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=lambda item: item.model_dump())
+    except (TypeError, ValueError, AttributeError, RecursionError) as problem:
+        raise Error.argument(param, f"{param} cannot become JSON: {problem}.") from None
 
 
 def ids(param, values):
