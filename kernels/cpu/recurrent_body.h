@@ -1,0 +1,183 @@
+/* The recurrent kernels, one text for every tier: loops over a fixed number of lanes, which the compiler turns into the tier's
+ * vectors. Every lane does the same operations in each, and products and sums are rounded apart, so the bits are the same.
+ * Whoever includes it fills its table from conv, scan, delta and sigmoid_gate. */
+#include <string.h>
+
+#include "kernels/cpu/recurrent.h"
+#include "kernels/cpu/vecmath.h"
+
+enum { LANES = 16 };
+
+/* For loops whose count must be known to the compiler. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* y = silu(x), y may be x. */
+INLINE void silu_lanes(const float *x, uint32_t n, float *y) {
+    uint32_t i = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, llmc_silu8(_mm256_loadu_ps(x + i)));
+#endif
+    for (; i < n; i++) y[i] = llmc_silu(x[i]);
+}
+
+static inline float sigmoid(float x) {
+    return 1.0f / (1.0f + llmc_expf(-x));
+}
+
+static void sigmoid_gate(const float *gate, uint32_t n, float *y) {
+    uint32_t i = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    for (; i + 8 <= n; i += 8) {
+        __m256 e = llmc_exp8(_mm256_xor_ps(_mm256_loadu_ps(gate + i), sign));
+        __m256 factor = _mm256_div_ps(one, _mm256_add_ps(one, e));
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_loadu_ps(y + i), factor));
+    }
+#endif
+    for (; i < n; i++) y[i] = y[i] * sigmoid(gate[i]);
+}
+
+/* log(1 + e^x) = 2 atanh(s) + n ln 2, in doubles: 1 + e^x = 2^n (1 + s) / (1 - s) with |s| < 0.172. */
+static float softplus(float x) {
+    if (!(x <= 20.0f)) return x;
+    double t = (double)llmc_expf(x), s = t / (2.0 + t);
+    int n = 0;
+    if (t > 0.4) {
+        double mantissa = frexp(1.0 + t, &n);
+        if (mantissa < 0.70710678118654752) mantissa *= 2.0, n--;
+        s = (mantissa - 1.0) / (mantissa + 1.0);
+    }
+    double square = s * s, sum = 1.0 / 17.0;
+    for (int i = 15; i > 0; i -= 2) sum = sum * square + 1.0 / i;
+    return (float)(2.0 * s * sum + n * 0.69314718055994531);
+}
+
+/* ---- Convolution ------------------------------------------------------------------------------------------------------- */
+
+typedef float conv_taps[LLMC_CONV_MAX_TAPS][LLMC_CONV_CHANNELS];
+
+INLINE void conv_token(const llmc_conv_job *job, uint32_t token, uint32_t n, conv_taps weight, conv_taps input, float *sum) {
+    const uint32_t last = job->n_taps - 1;
+    const float *x = job->x + token * job->row;
+    memcpy(input[last], x, n * sizeof(float));
+    if (job->times) {
+        const float *times = job->times + token * job->row;
+        for (uint32_t c = 0; c < n; c++) input[last][c] = x[c] * times[c];
+    }
+    for (uint32_t c = 0; c < n; c++) sum[c] = input[0][c] * weight[0][c];
+    for (uint32_t j = 1; j <= last; j++) {
+        for (uint32_t c = 0; c < n; c++) sum[c] += input[j][c] * weight[j][c];
+    }
+    for (uint32_t c = 0; job->bias && c < n; c++) sum[c] += job->bias[c];
+    if (job->silu) silu_lanes(sum, n, sum);
+    memmove(input[0], input[1], last * sizeof input[0]);
+}
+
+INLINE void conv_channels(const llmc_conv_job *job, uint32_t n) {
+    conv_taps weight, input;
+    float sum[LLMC_CONV_CHANNELS];
+    for (uint32_t j = 0; j < job->n_taps; j++) {
+        for (uint32_t c = 0; c < n; c++) weight[j][c] = job->weight[(size_t)c * job->n_taps + j];
+    }
+    for (uint32_t j = 0; j + 1 < job->n_taps; j++) memcpy(input[j], job->window + j * job->window_row, n * sizeof(float));
+    for (uint32_t token = 0; token < job->n_tokens; token++) {
+        conv_token(job, token, n, weight, input, sum);
+        float *dst = job->dst + token * job->dst_row;
+        const float *gate = job->gate ? job->gate + token * job->row : NULL;
+        for (uint32_t c = 0; c < n; c++) dst[c] = gate ? sum[c] * gate[c] : sum[c];
+    }
+    for (uint32_t j = 0; j + 1 < job->n_taps; j++) memcpy(job->window + j * job->window_row, input[j], n * sizeof(float));
+}
+
+static void conv(const llmc_conv_job *job) {
+    if (job->n_channels == LLMC_CONV_CHANNELS) conv_channels(job, LLMC_CONV_CHANNELS);
+    else conv_channels(job, job->n_channels);
+}
+
+/* ---- Mamba-2 ----------------------------------------------------------------------------------------------------------- */
+
+/* Lanes first .. first + n - 1 of the head, for one token. */
+INLINE void scan_lanes(const llmc_scan_job *job, uint32_t token, float dt, float decay, uint32_t first, uint32_t n) {
+    const float *x = job->x + token * job->row + first, *b = job->b + token * job->row, *c = job->c + token * job->row;
+    float input[LANES], sum[LANES], z[LANES];
+    float *dst = job->dst + token * job->dst_row + first;
+    for (uint32_t p = 0; p < n; p++) input[p] = x[p] * dt;
+    for (uint32_t p = 0; p < n; p++) sum[p] = 0.0f;
+    for (uint32_t i = 0; i < job->state_size; i++) {
+        float *state = job->state + (size_t)i * job->head_dim + first;
+        const float bi = b[i], ci = c[i];
+        for (uint32_t p = 0; p < n; p++) {
+            float value = state[p] * decay + bi * input[p];
+            state[p] = value;
+            sum[p] += value * ci;
+        }
+    }
+    silu_lanes(job->z + token * job->z_row + first, n, z);
+    for (uint32_t p = 0; p < n; p++) dst[p] = z[p] * (sum[p] + job->d * x[p]);
+}
+
+static void scan(const llmc_scan_job *job) {
+    for (uint32_t token = 0; token < job->n_tokens; token++) {
+        float dt = softplus(job->dt[token * job->z_row] + job->dt_bias);
+        float decay = llmc_expf(dt * job->a);
+        uint32_t first = 0;
+        for (; first + LANES <= job->head_dim; first += LANES) scan_lanes(job, token, dt, decay, first, LANES);
+        if (first < job->head_dim) scan_lanes(job, token, dt, decay, first, job->head_dim - first);
+    }
+}
+
+/* ---- Gated delta rule -------------------------------------------------------------------------------------------------- */
+
+INLINE void unit_length(const float *x, uint32_t n, float eps, float *y) {
+    float lanes[LANES] = {0};
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (uint32_t l = 0; l < LANES; l++) lanes[l] += x[i + l] * x[i + l];
+    }
+    for (uint32_t l = 0; i + l < n; l++) lanes[l] += x[i + l] * x[i + l];
+    float factor = 1.0f / sqrtf(llmc_sum16(lanes) + eps);
+    for (i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+
+typedef struct delta_token {
+    float q[LLMC_DELTA_MAX_KEY], k[LLMC_DELTA_MAX_KEY];
+    const float *v;
+    float decay, beta, scale;
+    float *dst;
+} delta_token;
+
+INLINE void delta_lanes(const llmc_delta_job *job, const delta_token *t, uint32_t first, uint32_t n) {
+    float along[LANES], change[LANES], sum[LANES];
+    for (uint32_t j = 0; j < n; j++) along[j] = sum[j] = 0.0f;
+    for (uint32_t i = 0; i < job->key_dim; i++) {
+        float *state = job->state + i * job->state_row + first;
+        for (uint32_t j = 0; j < n; j++) {
+            state[j] = state[j] * t->decay;
+            along[j] += state[j] * t->k[i];
+        }
+    }
+    for (uint32_t j = 0; j < n; j++) change[j] = (t->v[first + j] - along[j]) * t->beta;
+    for (uint32_t i = 0; i < job->key_dim; i++) {
+        float *state = job->state + i * job->state_row + first;
+        for (uint32_t j = 0; j < n; j++) {
+            state[j] = state[j] + change[j] * t->k[i];
+            sum[j] += state[j] * t->q[i];
+        }
+    }
+    for (uint32_t j = 0; j < n; j++) t->dst[first + j] = sum[j] * t->scale;
+}
+
+static void delta(const llmc_delta_job *job) {
+    delta_token t = {.scale = 1.0f / sqrtf((float)job->key_dim)};
+    for (uint32_t token = 0; token < job->n_tokens; token++) {
+        unit_length(job->q + token * job->row, job->key_dim, job->eps, t.q);
+        unit_length(job->k + token * job->row, job->key_dim, job->eps, t.k);
+        t.v = job->v + token * job->row;
+        t.dst = job->dst + token * job->dst_row;
+        t.beta = sigmoid(job->beta[token * job->ab_row]);
+        t.decay = llmc_expf(job->a * softplus(job->alpha[token * job->ab_row] + job->dt_bias));
+        uint32_t first = 0;
+        for (; first + LANES <= job->n_columns; first += LANES) delta_lanes(job, &t, first, LANES);
+        if (first < job->n_columns) delta_lanes(job, &t, first, job->n_columns - first);
+    }
+}
