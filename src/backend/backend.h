@@ -13,8 +13,10 @@
 typedef struct llmc_backend llmc_backend;
 typedef struct llmc_weight llmc_weight;     /* a matrix in the device's own layout, (rows = outputs, cols = inputs) */
 typedef struct llmc_kv_store llmc_kv_store; /* the KV rows of one model's layers, in pages of LLMC_PAGE_TOKENS positions */
+typedef struct llmc_state_store llmc_state_store; /* the states of one model's recurrent layers, a slot for every sequence */
 
 enum { LLMC_PAGE_TOKENS = 16 };
+#define LLMC_STATE_ZERO UINT32_MAX /* as the source of a copy: the state before the first token */
 
 /* One sequence's share of a step: n_tokens tokens of the step's arrays from first_token on, at consecutive positions. Its pages
  * cover positions 0 .. start + n_tokens - 1. */
@@ -24,6 +26,10 @@ typedef struct llmc_segment {
     uint32_t start; /* position of the first of them */
     uint32_t n_pages;
     const uint32_t *pages; /* page of position p is pages[p / LLMC_PAGE_TOKENS] */
+    /* Models with recurrent layers only. */
+    uint32_t state;          /* slot of the state before the first of them; the step leaves there that after the last */
+    uint32_t snapshot_after; /* after so many of them the state also goes to the slot `snapshot`; 0: never */
+    uint32_t snapshot;
 } llmc_segment;
 
 /* What a step computes; host memory, valid during `run`. */
@@ -47,7 +53,13 @@ typedef enum llmc_op_kind {
     LLMC_OP_MATMUL,     /* dst[p] (rows, weight[p].rows) = or += transform(input) . weight[p]^T + bias[p] */
     LLMC_OP_ROPE_STORE, /* q: norm, rotate in place; k: norm, rotate, then k and v go to their pages */
     LLMC_OP_ATTENTION,  /* dst (n_tokens, n_heads * head_dim) = softmax(scale * q . k^T) . v over positions <= own */
-    LLMC_OP_GATHER      /* dst (n_outputs, width) = rows output_rows of src */
+    LLMC_OP_GATHER,     /* dst (n_outputs, width) = rows output_rows of src */
+    LLMC_OP_CONV,       /* dst (n_tokens, n_channels) = gate * act(short convolution of x * times over the sequence) */
+    LLMC_OP_SCAN,       /* dst (n_tokens, n_heads * head_dim) = Mamba-2's scan, gated by z */
+    LLMC_OP_DELTA,      /* dst (n_tokens, n_heads * value_dim) = the gated delta rule */
+    LLMC_OP_GROUP_NORM, /* dst = groups of src / rms(group) * weight, * silu(gate) */
+    LLMC_OP_SIGMOID,    /* dst *= sigmoid(gate) */
+    LLMC_OP_BLOCKS      /* parts of rows to parts of rows */
 } llmc_op_kind;
 
 typedef struct llmc_op_embed {
@@ -113,6 +125,92 @@ typedef struct llmc_op_gather {
     float *dst;
 } llmc_op_gather;
 
+/* Where in every slot of a state store a layer's state lies. */
+typedef struct llmc_state_place {
+    llmc_state_store *store;
+    size_t offset; /* floats */
+} llmc_state_place;
+
+typedef struct llmc_op_conv {
+    llmc_state_place state; /* (n_taps - 1, n_channels): the last inputs, oldest first */
+    uint32_t n_channels;
+    uint32_t n_taps;
+    uint32_t row;        /* floats from a token's x, times and gate to the next one's */
+    const float *x;      /* (n_channels) */
+    const float *times;  /* the input is x * times; NULL: x */
+    const float *gate;   /* NULL: ones */
+    const float *weight; /* (n_channels, n_taps), the last tap for the token itself */
+    const float *bias;   /* (n_channels) or NULL */
+    int silu;            /* silu of the sum, before the gate */
+    float *dst;
+} llmc_op_conv;
+
+typedef struct llmc_op_scan {
+    llmc_state_place state; /* (n_heads, state_size, head_dim) */
+    uint32_t n_heads;
+    uint32_t head_dim;
+    uint32_t state_size;
+    uint32_t n_groups;    /* head h reads group h / (n_heads / n_groups) */
+    const float *xbc;     /* (n_tokens, n_heads * head_dim + 2 * n_groups * state_size): x, b of all groups, c of all groups */
+    uint32_t row;         /* floats from a token's z and dt to the next one's */
+    const float *z;       /* (n_heads * head_dim) */
+    const float *dt;      /* (n_heads) */
+    const float *dt_bias; /* (n_heads), and so are a and d */
+    const float *a;       /* negative */
+    const float *d;
+    float *dst;
+} llmc_op_scan;
+
+typedef struct llmc_op_delta {
+    llmc_state_place state; /* (n_heads, key_dim, value_dim) */
+    uint32_t n_heads;       /* of values */
+    uint32_t n_key_heads;
+    uint32_t key_dim;
+    uint32_t value_dim;
+    int grouped;          /* head h reads key head h / (n_heads / n_key_heads); else h % n_key_heads */
+    const float *qkv;     /* (n_tokens, 2 * n_key_heads * key_dim + n_heads * value_dim) */
+    const float *alpha;   /* (n_tokens, n_heads) */
+    const float *beta;    /* (n_tokens, n_heads) */
+    const float *dt_bias; /* (n_heads) */
+    const float *a;       /* (n_heads), negative */
+    float eps;            /* of the lengths of q and k */
+    float *dst;
+} llmc_op_delta;
+
+typedef struct llmc_op_group_norm {
+    uint32_t n_rows; /* tokens */
+    uint32_t n_groups;
+    uint32_t width;   /* of a group */
+    const float *src; /* (n_rows, n_groups * width), and so are gate and dst; dst may be src */
+    const float *weight;
+    int shared_weight; /* (width) for every group; else (n_groups * width) */
+    const float *gate; /* NULL: none */
+    float eps;
+    float *dst;
+} llmc_op_group_norm;
+
+typedef struct llmc_op_sigmoid {
+    uint32_t n_rows;
+    uint32_t n_blocks;
+    uint32_t block;
+    const float *gate;
+    uint32_t gate_row;  /* floats from a row's gate to the next one's */
+    uint32_t gate_step; /* and from a block's to the next one's */
+    float *dst;         /* (n_rows, n_blocks * block) */
+} llmc_op_sigmoid;
+
+typedef struct llmc_op_blocks {
+    uint32_t n_rows;
+    uint32_t n_blocks;
+    uint32_t block;
+    uint32_t src_row;  /* floats from a row to the next */
+    uint32_t src_step; /* and from a block to the next */
+    uint32_t dst_row;
+    uint32_t dst_step;
+    const float *src;
+    float *dst;
+} llmc_op_blocks;
+
 typedef struct llmc_op {
     llmc_op_kind kind;
     union {
@@ -122,6 +220,12 @@ typedef struct llmc_op {
         llmc_op_rope_store rope_store;
         llmc_op_attention attention;
         llmc_op_gather gather;
+        llmc_op_conv conv;
+        llmc_op_scan scan;
+        llmc_op_delta delta;
+        llmc_op_group_norm group_norm;
+        llmc_op_sigmoid sigmoid;
+        llmc_op_blocks blocks;
     } u;
 } llmc_op;
 
@@ -133,6 +237,11 @@ typedef struct llmc_kv_shape {
     int type; /* LLMC_KV_* */
 } llmc_kv_shape;
 
+typedef struct llmc_state_shape {
+    uint32_t n_slots;
+    size_t slot_floats; /* of all layers, a multiple of 16 */
+} llmc_state_shape;
+
 /* A weight and the tensor that its rows come from. */
 typedef struct llmc_weight_source {
     llmc_weight *weight;
@@ -141,7 +250,8 @@ typedef struct llmc_weight_source {
 
 typedef struct llmc_weight_reader {
     /* Rows of a tensor, in the file's layout, to dst. Called on any thread, on several at once. */
-    llmcall_status (*read)(void *user, const void *tensor, uint32_t first_row, uint32_t n_rows, void *dst, llmcall_error *error);
+    llmcall_status (*read)(void *user, const void *tensor, uint32_t first_row, uint32_t n_rows, void *dst,
+                           llmcall_error *error);
     /* So many more bytes are done. Called on the calling thread; what is not LLMCALL_OK stops the reading. */
     llmcall_status (*progress)(void *user, uint64_t bytes, llmcall_error *error);
     void *user;
@@ -177,6 +287,13 @@ typedef struct llmc_backend_functions {
     llmcall_status (*kv_create)(llmc_backend *backend, const llmc_kv_shape *shape, llmc_kv_store **kv, llmcall_error *error);
     void (*kv_zero)(llmc_backend *backend, llmc_kv_store *kv, uint32_t page);
     void (*kv_destroy)(llmc_backend *backend, llmc_kv_store *kv); /* NULL is fine */
+
+    size_t (*state_bytes)(const llmc_backend *backend, const llmc_state_shape *shape); /* 0 on overflow */
+    llmcall_status (*state_create)(llmc_backend *backend, const llmc_state_shape *shape, llmc_state_store **states,
+                                   llmcall_error *error);
+    /* All of a slot, or LLMC_STATE_ZERO. What a slot holds at first is not defined. */
+    void (*state_copy)(llmc_backend *backend, llmc_state_store *states, uint32_t dst, uint32_t src);
+    void (*state_destroy)(llmc_backend *backend, llmc_state_store *states); /* NULL is fine */
 
     /* Scratch for steps of up to max_tokens of ops that look like these; called once after loading, so that run never
      * allocates. max_width is the widest matmul input. */

@@ -77,6 +77,24 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
     case LLMC_OP_GATHER:
         gather(thread, &ops->u.gather);
         break;
+    case LLMC_OP_CONV:
+        llmc_cpu_conv(thread, &ops->u.conv);
+        break;
+    case LLMC_OP_SCAN:
+        llmc_cpu_scan(thread, &ops->u.scan);
+        break;
+    case LLMC_OP_DELTA:
+        llmc_cpu_delta(thread, &ops->u.delta);
+        break;
+    case LLMC_OP_GROUP_NORM:
+        llmc_cpu_group_norm(thread, &ops->u.group_norm);
+        break;
+    case LLMC_OP_SIGMOID:
+        llmc_cpu_sigmoid(thread, &ops->u.sigmoid);
+        break;
+    case LLMC_OP_BLOCKS:
+        llmc_cpu_blocks(thread, &ops->u.blocks);
+        break;
     }
     return 1;
 }
@@ -150,6 +168,10 @@ static const llmc_backend_functions functions = {
     .kv_create = llmc_cpu_kv_create,
     .kv_zero = llmc_cpu_kv_zero,
     .kv_destroy = llmc_cpu_kv_destroy,
+    .state_bytes = llmc_cpu_state_bytes,
+    .state_create = llmc_cpu_state_create,
+    .state_copy = llmc_cpu_state_copy,
+    .state_destroy = llmc_cpu_state_destroy,
     .scratch_bytes = llmc_cpu_scratch_bytes,
     .reserve = llmc_cpu_reserve,
     .run = run,
@@ -207,6 +229,7 @@ llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t n_threads, c
     llmc_norm_kernels_init(&backend->norm, chosen);
     llmc_rope_kernels_init(&backend->rope, chosen);
     llmc_attention_kernels_init(&backend->attention, chosen);
+    llmc_recurrent_kernels_init(&backend->recurrent, chosen);
     status = llmc_pool_create(env, n_threads, &backend->pool, error);
     if (status != LLMCALL_OK) {
         llmc_free(env, backend);

@@ -7,6 +7,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/norm.h"
+#include "kernels/cpu/recurrent.h"
 #include "kernels/cpu/rope.h"
 
 typedef struct llmc_cpu_weight_block llmc_cpu_weight_block;
@@ -22,6 +23,11 @@ struct llmc_kv_store {
     size_t block_bytes; /* of a layer and KV head */
     size_t page_bytes;
     uint8_t *base;
+};
+
+struct llmc_state_store {
+    llmc_state_shape shape;
+    float *base; // (n_slots, slot_floats)
 };
 
 /* Memory for steps, in one block: what all threads share, then a part for each. */
@@ -55,6 +61,7 @@ typedef struct llmc_cpu_backend {
     llmc_norm_kernels norm;
     llmc_rope_kernels rope;
     llmc_attention_kernels attention;
+    llmc_recurrent_kernels recurrent;
     llmc_cpu_scratch scratch;
     llmc_cpu_blas blas;
     llmc_cpu_weight_block *weight_block; /* where the next weights come from; NULL: none is reserved */
@@ -89,6 +96,21 @@ size_t llmc_cpu_scratch_bytes(const llmc_backend *backend, uint32_t max_tokens, 
                               uint32_t n_heads);
 llmcall_status llmc_cpu_reserve(llmc_backend *backend, uint32_t max_tokens, uint32_t max_width, uint32_t head_dim,
                                 uint32_t n_heads, llmcall_error *error);
+
+/* recurrent.c: the states, and the operations of the layers that have them */
+size_t llmc_cpu_state_bytes(const llmc_backend *backend, const llmc_state_shape *shape);
+llmcall_status llmc_cpu_state_create(llmc_backend *backend, const llmc_state_shape *shape, llmc_state_store **states,
+                                     llmcall_error *error);
+void llmc_cpu_state_copy(llmc_backend *backend, llmc_state_store *states, uint32_t dst, uint32_t src);
+void llmc_cpu_state_destroy(llmc_backend *backend, llmc_state_store *states);
+void llmc_cpu_conv(const llmc_cpu_thread *thread, const llmc_op_conv *op);
+void llmc_cpu_scan(const llmc_cpu_thread *thread, const llmc_op_scan *op);
+void llmc_cpu_delta(const llmc_cpu_thread *thread, const llmc_op_delta *op);
+void llmc_cpu_group_norm(const llmc_cpu_thread *thread, const llmc_op_group_norm *op);
+void llmc_cpu_sigmoid(const llmc_cpu_thread *thread, const llmc_op_sigmoid *op);
+void llmc_cpu_blocks(const llmc_cpu_thread *thread, const llmc_op_blocks *op);
+/* NULL, or what is wrong with the operation (of one of the kinds above); static text. */
+const char *llmc_cpu_recurrent_fault(const llmc_batch *batch, const llmc_op *op);
 
 /* weight.c */
 size_t llmc_cpu_weight_bytes(const llmc_backend *backend, int32_t type, uint32_t rows, uint32_t cols);

@@ -119,6 +119,13 @@ static const char *op_fault(const check *c, const llmc_op *op) {
         return attention_fault(c, &op->u.attention);
     case LLMC_OP_GATHER:
         return gather_fault(c, &op->u.gather);
+    case LLMC_OP_CONV:
+    case LLMC_OP_SCAN:
+    case LLMC_OP_DELTA:
+    case LLMC_OP_GROUP_NORM:
+    case LLMC_OP_SIGMOID:
+    case LLMC_OP_BLOCKS:
+        return llmc_cpu_recurrent_fault(c->batch, op);
     }
     return "unknown kind";
 }
