@@ -10,38 +10,13 @@
 
 #include "core/alloc.h"
 #include "core/thread.h"
+#include "kv/table.h"
 
 enum { PAGE_TOKENS = LLMC_KV_PAGE_TOKENS };
-#define NO_PAGE   UINT32_MAX
+#define NO_PAGE   LLMC_KV_NONE
 #define MAX_PAGES (UINT32_C(1) << 31)
 
-typedef struct page {
-    uint64_t salt; /* of the rows it holds; valid if written */
-    uint32_t references;
-    uint32_t pins;     /* active children in the tree */
-    uint32_t parent;   /* node before it, NO_PAGE below the root; valid if published */
-    uint32_t chain;    /* next node of the same hash bucket; valid if published */
-    uint32_t previous; /* neighbours in the inactive list; next also links the free list */
-    uint32_t next;
-    uint8_t published;
-    uint8_t written;             /* was ever given out */
-    int32_t tokens[PAGE_TOKENS]; /* valid if published */
-} page;
-
-struct llmc_kv {
-    const llmc_env *env;
-    page *pages;       // (n_pages)
-    uint32_t *buckets; // (n_buckets), a power of two; first node of each chain
-    uint32_t n_pages;
-    uint32_t n_buckets;
-    uint32_t free_head; /* linked by next */
-    uint32_t n_free;
-    uint32_t oldest; /* ends of the inactive list */
-    uint32_t newest;
-    uint32_t n_inactive;
-    int enabled;
-    uint64_t seed; /* random, so that no prompt can be made to fill one bucket; results do not depend on it */
-};
+typedef llmc_kv_page page;
 
 /* ---- Hash table of published pages ------------------------------------------------------------------------------------- */
 
@@ -170,7 +145,10 @@ static void hold(llmc_kv *kv, uint32_t number) {
 
 static void build_free_list(llmc_kv *kv) {
     kv->free_head = NO_PAGE;
-    for (uint32_t i = kv->n_pages; i > 0; i--) free_push(kv, i - 1);
+    for (uint32_t i = kv->n_pages; i > 0; i--) {
+        kv->pages[i - 1].state = LLMC_KV_NONE;
+        free_push(kv, i - 1);
+    }
 }
 
 static void clear_tree(llmc_kv *kv) {
@@ -211,6 +189,7 @@ void llmc_kv_destroy(llmc_kv **kv) {
     if (!kv || !*kv) return;
     llmc_free((*kv)->env, (*kv)->pages);
     llmc_free((*kv)->env, (*kv)->buckets);
+    llmc_free((*kv)->env, (*kv)->states);
     llmc_free((*kv)->env, *kv);
     *kv = NULL;
 }
@@ -268,6 +247,7 @@ void llmc_kv_publish(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t
             insert_node(kv, node, parent, page_tokens);
         } else if (node != pages[i]) {
             hold(kv, node);
+            llmc_kv_move_state(kv, pages[i], node);
             llmc_kv_release(kv, pages[i]);
             pages[i] = node;
         }
@@ -282,7 +262,9 @@ void llmc_kv_drop_cached(llmc_kv *kv) {
         if (!p->published) continue;
         p->published = 0;
         p->pins = 0;
-        if (p->references == 0) free_push(kv, i);
+        if (p->references > 0) continue;
+        llmc_kv_forget_state(kv, i);
+        free_push(kv, i);
     }
 }
 
@@ -293,6 +275,7 @@ static uint32_t evict(llmc_kv *kv) {
     inactive_remove(kv, number);
     hash_remove(kv, number);
     kv->pages[number].published = 0;
+    llmc_kv_forget_state(kv, number);
     return number;
 }
 
@@ -317,7 +300,9 @@ void llmc_kv_release(llmc_kv *kv, uint32_t number) {
     page *p = &kv->pages[number];
     p->references--;
     if (!p->published) {
-        if (p->references == 0) free_push(kv, number);
+        if (p->references > 0) return;
+        llmc_kv_forget_state(kv, number);
+        free_push(kv, number);
     } else if (!is_active(p)) {
         unpin_ancestors(kv, number);
     }

@@ -54,4 +54,31 @@ void llmc_kv_stats(const llmc_kv *kv, uint32_t *total, uint32_t *used, uint32_t 
 
 void llmc_kv_drop_cached(llmc_kv *kv); /* forgets every prefix; held pages stay held */
 
+/* ---- States of recurrent layers (README.md). A state is as long as the model wants and stands for a sequence's tokens up to a
+ * position; its slot is free, held by a running sequence, or kept with the page that ends at its position, for whoever begins
+ * with the same pages. What is kept may go at any time, the least recently used first; what is held may not. ---- */
+
+/* Once, right after llmc_kv_create: n_states slots, 1 to 2^31. */
+llmcall_status llmc_kv_add_states(llmc_kv *kv, uint32_t n_states, llmcall_error *error);
+
+/* A slot for the caller to hold: a free one, else, if kept ones may go for it, the least recently used of those. 0 without. */
+int llmc_kv_state_acquire(llmc_kv *kv, int may_evict, uint32_t *state);
+void llmc_kv_state_release(llmc_kv *kv, uint32_t state); /* held: free again */
+
+/* The caller's slot has the state at the end of the page, which somebody holds or which is published: it stays with the page as
+ * long as the page keeps its rows. Where the page has a state already, it is the same: the slot is free. */
+void llmc_kv_state_keep(llmc_kv *kv, uint32_t page, uint32_t state);
+
+/* Takes a page's state to be the caller's again. 0: it has none. */
+int llmc_kv_state_take(llmc_kv *kv, uint32_t page, uint32_t *state);
+
+/* Of n_pages consecutive pages of a prefix the last that has a state: how many pages the state covers, and its slot, which stays
+ * where it is. 0: none has. */
+uint32_t llmc_kv_state_find(llmc_kv *kv, const uint32_t *pages, uint32_t n_pages, uint32_t *state);
+
+void llmc_kv_states_drop(llmc_kv *kv);            /* forgets every kept state */
+uint32_t llmc_kv_states_total(const llmc_kv *kv); /* 0: the model has none */
+uint32_t llmc_kv_states_free(const llmc_kv *kv);  /* neither held nor kept */
+uint32_t llmc_kv_states_kept(const llmc_kv *kv);
+
 #endif
