@@ -114,6 +114,7 @@ static uint32_t place(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
     item->n_drafts = 0;
     item->wants_logits = logits_wanted(sequence, n);
     sequence->stamp = sched->stamp;
+    llmc_sched_state_snapshot(sched, item);
     sched->n_tokens += n;
     sched->n_outputs += item->wants_logits == 2 ? n : (uint32_t)item->wants_logits;
     if (sequence->group->admitted_ns < 0) sequence->group->admitted_ns = sched->now_ns;
@@ -141,6 +142,7 @@ static const char *reason_of(const llmc_sched *sched, const llmc_sequence *seque
     if (sequence->group->all_logits) return "scores are computed afresh";
     if ((sequence->group->n_prompt - 1) / PAGE_TOKENS == 0) return "prompt shorter than a page";
     if (cached_pages == (sequence->group->n_prompt - 1) / PAGE_TOKENS) return NULL;
+    if (sequence->branch > sequence->n_cached) return "no state was kept where earlier prompts end to be the same";
     if (cached_pages > 0) return "earlier prompts share only the beginning";
     if (!llmc_kv_prefix_cache_enabled(sched->kv)) return "cache disabled";
     return "no earlier prompt shares the first page";
@@ -159,13 +161,17 @@ static void count_shared(const llmc_sched *sched, llmc_sequence *sequence, uint3
 static uint32_t find_prefix(llmc_sched *sched, llmc_sequence *sequence, const llmc_sequence *donor) {
     uint32_t limit = shareable_pages(sequence);
     uint32_t n = llmc_kv_match(sched->kv, sequence->group->salt, sequence->tokens, sequence->n_tokens, limit, sequence->pages);
-    if (!donor) return n;
-    limit = min_u32(limit, min_u32(donor->n_computed, sequence->group->n_prompt) / PAGE_TOKENS);
+    limit = donor ? min_u32(limit, min_u32(donor->n_computed, sequence->group->n_prompt) / PAGE_TOKENS) : 0;
     for (; n < limit; n++) {
         llmc_kv_retain(sched->kv, donor->pages[n]);
         sequence->pages[n] = donor->pages[n];
     }
-    return n;
+    return llmc_sched_state_cut(sched, sequence, 0, n);
+}
+
+/* Pages [begin, end) of its table, which it took and does not use. */
+static void give_back(llmc_sched *sched, const llmc_sequence *sequence, uint32_t begin, uint32_t end) {
+    while (end > begin) llmc_kv_release(sched->kv, sequence->pages[--end]);
 }
 
 /* Looks again before a chunk: another call may have published the same prompt since. */
@@ -174,7 +180,9 @@ static void extend_prefix(llmc_sched *sched, llmc_sequence *sequence) {
     if (sequence->n_computed != have * PAGE_TOKENS || shareable_pages(sequence) <= have) return;
     uint32_t n = llmc_kv_extend(sched->kv, sequence->group->salt, sequence->tokens, sequence->n_tokens, have,
                                 shareable_pages(sequence), sequence->pages);
-    if (n > 0) count_shared(sched, sequence, n);
+    n = llmc_sched_state_cut(sched, sequence, have, have + n) - have;
+    if (n > 0 && !llmc_sched_state_extend(sched, sequence, have + n)) give_back(sched, sequence, have, have + n);
+    else if (n > 0) count_shared(sched, sequence, n);
 }
 
 /* ---- Admission --------------------------------------------------------------------------------------------------------- */
@@ -194,8 +202,9 @@ static uint64_t pages_promised(const llmc_sched *sched) {
 static int try_admit(llmc_sched *sched, llmc_sequence *sequence, const llmc_sequence *donor, uint64_t *promised) {
     uint32_t n = find_prefix(sched, sequence, donor);
     uint32_t need = llmc_sched_pages_for(sequence->n_tokens) - n;
-    if (sched->n_running > 0 && llmc_kv_available(sched->kv) < *promised + need + sched->n_running) {
-        while (n > 0) llmc_kv_release(sched->kv, sequence->pages[--n]);
+    int fits = sched->n_running == 0 || llmc_kv_available(sched->kv) >= *promised + need + sched->n_running;
+    if (!fits || !llmc_sched_state_begin(sched, sequence, n)) {
+        give_back(sched, sequence, 0, n);
         return 0;
     }
     count_shared(sched, sequence, n);
@@ -271,7 +280,7 @@ static uint32_t chunk_size(const llmc_sched *sched, const llmc_sequence *sequenc
 
 static void place_chunk(llmc_sched *sched, llmc_sequence *sequence, uint32_t budget) {
     sequence->considered = sched->stamp;
-    place(sched, sequence, chunk_size(sched, sequence, budget));
+    place(sched, sequence, llmc_sched_state_chunk(sched, sequence, chunk_size(sched, sequence, budget)));
 }
 
 static llmc_sequence *shortest_prompt(const llmc_sched *sched) {
@@ -369,6 +378,7 @@ static void place_drafts(llmc_sched *sched) {
 
 void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
     if (now_ns > sched->now_ns) sched->now_ns = now_ns;
+    llmc_sched_state_recover(sched);
     begin_zero_pages(sched);
     sched->stamp++;
     sched->n_items = 0;
@@ -388,6 +398,8 @@ void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
                         .n_outputs = sched->n_outputs,
                         .zero_pages = sched->zero_pages,
                         .n_zero_pages = sched->n_zero_pages,
+                        .state_copies = sched->state_copies,
+                        .n_state_copies = sched->n_state_copies,
                         .expired = sched->expired,
                         .n_expired = sched->n_expired};
 }

@@ -33,11 +33,12 @@ static llmcall_status check_options(const llmc_sched_options *options, llmcall_e
     return LLMCALL_OK;
 }
 
-static void cut_options(llmc_sched_options *options) {
+static void cut_options(llmc_sched_options *options, uint32_t n_states) {
     if (options->max_outputs == 0 || options->max_outputs > options->max_step_tokens) {
         options->max_outputs = options->max_step_tokens;
     }
     if (options->max_sequences > options->max_outputs) options->max_sequences = options->max_outputs;
+    if (n_states > 0 && options->max_sequences > n_states) options->max_sequences = n_states;
 }
 
 static int allocate_tables(llmc_sched *sched) {
@@ -48,6 +49,11 @@ static int allocate_tables(llmc_sched *sched) {
     sched->zero_pages = llmc_alloc_array(sched->env, n_pages, sizeof *sched->zero_pages);
     sched->zero_listed = llmc_zalloc_array(sched->env, n_pages, sizeof *sched->zero_listed);
     sched->expired = llmc_alloc_array(sched->env, n_sequences + sched->options.max_queue, sizeof(llmc_group *));
+    if (llmc_kv_states_total(sched->kv) > 0) {
+        sched->max_state_copies = 2 * sched->options.max_sequences; /* each may begin, and then be extended */
+        sched->state_copies = llmc_alloc_array(sched->env, sched->max_state_copies, sizeof *sched->state_copies);
+        if (!sched->state_copies) return 0;
+    }
     return sched->running && sched->items && sched->zero_pages && sched->zero_listed && sched->expired;
 }
 
@@ -60,7 +66,7 @@ llmcall_status llmc_sched_create(const llmc_env *env, const llmc_sched_options *
     if (!sched) return llmc_fail_memory(error, "the scheduler");
     sched->env = env;
     sched->options = *options;
-    cut_options(&sched->options);
+    cut_options(&sched->options, llmc_kv_states_total(kv));
     sched->kv = kv;
     sched->committed = 1;
     if (!allocate_tables(sched)) {
@@ -82,6 +88,7 @@ void llmc_sched_destroy(llmc_sched **out) {
     llmc_free(sched->env, sched->items);
     llmc_free(sched->env, sched->zero_pages);
     llmc_free(sched->env, sched->zero_listed);
+    llmc_free(sched->env, sched->state_copies);
     llmc_free(sched->env, sched->expired);
     llmc_free(sched->env, sched);
     *out = NULL;
@@ -130,7 +137,7 @@ static llmcall_status check_request(const llmc_sched *sched, const llmc_sched_re
 
 /* The index of all sequences lies in one block. 1, or 0: no memory. */
 static int allocate_drafts(const llmc_sched *sched, llmc_group *group, uint32_t max_draft) {
-    if (max_draft == 0) return 1;
+    if (max_draft == 0 || sched->max_state_copies > 0) return 1; /* a state has no way back from a wrong draft */
     size_t n_words = llmc_draft_words(group->max_tokens);
     uint32_t *words = llmc_zalloc_array(sched->env, group->n_sequences, n_words * sizeof *words);
     if (!words) return 0;
@@ -292,6 +299,7 @@ static void publish(llmc_sched *sched, const llmc_sequence *sequence, uint32_t n
 
 static void give_back_pages(llmc_sched *sched, llmc_sequence *sequence) {
     publish(sched, sequence, sequence->n_computed);
+    llmc_sched_state_end(sched, sequence);
     while (sequence->n_pages > 0) llmc_kv_release(sched->kv, sequence->pages[--sequence->n_pages]);
 }
 
@@ -339,12 +347,16 @@ void llmc_sched_remove(llmc_sched *sched, llmc_group **out) {
 static void commit_item(llmc_sched *sched, const llmc_step_item *item) {
     llmc_sequence *sequence = item->sequence;
     uint32_t n_prompt = sequence->group->n_prompt;
-    if (sequence->state != LLMC_SEQUENCE_RUNNING || sequence->n_computed != item->start) return;
+    if (sequence->state != LLMC_SEQUENCE_RUNNING || sequence->n_computed != item->start) {
+        llmc_sched_state_commit(sched, item, 0);
+        return;
+    }
     sequence->n_computed += item->n_tokens - item->n_drafts;
     sequence->n_drafted = sequence->n_guessed = item->n_drafts;
     sequence->n_right = 0;
     uint32_t n_rows = sequence->n_computed < n_prompt ? sequence->n_computed : n_prompt;
     if (item->start < n_prompt && n_rows / PAGE_TOKENS > item->start / PAGE_TOKENS) publish(sched, sequence, n_rows);
+    llmc_sched_state_commit(sched, item, 1);
 }
 
 void llmc_sched_commit(llmc_sched *sched, const llmc_step *step) {

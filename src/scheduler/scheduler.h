@@ -1,7 +1,7 @@
 /* Decides the next step: which sequences are computed, and how many tokens of each. Stands between the queue of calls and the
  * model. Pure bookkeeping under the engine's lock: no threads, no clock (now_ns comes in), no tensors; only submit allocates.
  *
- * One round: plan -> the engine zeroes zero_pages and computes the items -> commit -> for every item that wanted logits:
+ * One round: plan -> the engine zeroes zero_pages, copies state_copies and computes the items -> commit -> for every item that wanted logits:
  * sample, then append or finish. Submit, stats and the getters are safe at any time; append, finish and remove only while no
  * step is out, that is not between plan and commit (but the groups in step->expired may be finished and removed there). A step
  * that failed in the backend is simply not committed: finish what it touched, or plan again. */
@@ -12,6 +12,8 @@
 #include "scheduler/draft.h"
 
 enum { LLMC_SCHED_DRAFT_ROWS = 16 }; /* drafts never make a step longer than this */
+#define LLMC_SCHED_STATE_ZERO UINT32_MAX
+#define LLMC_SCHED_NO_PAGE    UINT32_MAX
 
 typedef struct llmc_sched llmc_sched;
 
@@ -56,7 +58,11 @@ typedef struct llmc_sequence {
     uint32_t n_pages;
     int state;            /* LLMC_SEQUENCE_* */
     uint32_t n_preempted; /* times it gave up its pages */
-    uint64_t stamp;       /* the last step that has it, and the last that looked at it; the scheduler's own */
+    /* Models with recurrent layers (kv/README.md); the first is for the engine to read. */
+    uint32_t state_slot; /* while running: of the state after n_computed tokens */
+    uint32_t branch;     /* position up to which others have the same tokens, but where no state is kept: one will be */
+    uint32_t kept_page;  /* page with which its last state while decoding was kept, LLMC_SCHED_NO_PAGE: none */
+    uint64_t stamp;      /* the last step that has it, and the last that looked at it; the scheduler's own */
     uint64_t considered;
     void *user; /* NULL at first; the engine's */
     /* Drafts, the scheduler's own. */
@@ -98,7 +104,14 @@ typedef struct llmc_step_item {
                           be sampled. 2: of all its tokens (a group with all_logits; positions come again, with the same bits,
                           after a preemption). 0: none */
     uint32_t n_drafts; /* of n_tokens: guesses at what will be sampled, in sequence->tokens behind its n_tokens known ones */
+    uint32_t snapshot_after; /* after so many of n_tokens the state also goes to the slot `snapshot`; 0: never */
+    uint32_t snapshot;
 } llmc_step_item;
+
+/* A whole slot of state, or LLMC_SCHED_STATE_ZERO, what is before the first token. */
+typedef struct llmc_state_copy {
+    uint32_t dst, src;
+} llmc_state_copy;
 
 /* Owned by the scheduler, valid until the next plan. */
 typedef struct llmc_step {
@@ -108,12 +121,15 @@ typedef struct llmc_step {
     uint32_t n_outputs;         /* rows of logits that the items want together */
     const uint32_t *zero_pages; /* must be zeroed before the step: they last held another tenant's rows */
     uint32_t n_zero_pages;
+    const llmc_state_copy *state_copies; /* to be done before the step, in order */
+    uint32_t n_state_copies;
     llmc_group *const *expired; /* deadline passed, waiting or running: hold no pages and have no items any more. Reported in
                                     every plan until all their sequences are finished */
     uint32_t n_expired;
 } llmc_step;
 
-/* kv is borrowed and must outlive the scheduler. */
+/* kv is borrowed and must outlive the scheduler. If it has states, no more sequences run than there are, none has drafts, and a
+ * step that was not committed costs all that run their states: they begin again. */
 llmcall_status llmc_sched_create(const llmc_env *env, const llmc_sched_options *options, llmc_kv *kv, llmc_sched **out,
                                  llmcall_error *error);
 void llmc_sched_destroy(llmc_sched **sched); /* removes the groups that are left; sets *sched to NULL; NULL is fine */

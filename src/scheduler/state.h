@@ -28,7 +28,10 @@ struct llmc_sched {
     uint32_t *zero_pages; // (pages of the cache), each at most once
     uint8_t *zero_listed; // (pages of the cache)
     uint32_t n_zero_pages;
-    llmc_group **expired; // (max_queue + max_sequences)
+    llmc_state_copy *state_copies; // (max_state_copies)
+    uint32_t n_state_copies;
+    uint32_t max_state_copies; /* 0: the model has no states */
+    llmc_group **expired;      // (max_queue + max_sequences)
     uint32_t n_expired;
 
     /* How fast places in the queue open, for retry_after_ms. */
@@ -45,5 +48,22 @@ static inline uint32_t llmc_sched_pages_for(uint32_t n_rows) {
 void llmc_sched_start_running(llmc_sched *sched, llmc_sequence *sequence); /* from WAITING; pages as they are */
 /* From RUNNING, to the front of the queue: publishes and gives back its pages, to be computed again. */
 void llmc_sched_stop_running(llmc_sched *sched, llmc_sequence *sequence);
+
+/* ---- states.c; all do nothing for models without states ---- */
+
+/* The sequence is about to run from the first n_pages pages of its table on, which have a state, or from 0. 1, or 0: no slot. */
+int llmc_sched_state_begin(llmc_sched *sched, llmc_sequence *sequence, uint32_t n_pages);
+/* It runs, and goes on with the state of the last of n_pages pages. 1, or 0 (nothing was changed): it must compute on. */
+int llmc_sched_state_extend(llmc_sched *sched, llmc_sequence *sequence, uint32_t n_pages);
+/* It stops running and still has its pages: its state is kept where it can serve again. */
+void llmc_sched_state_end(llmc_sched *sched, llmc_sequence *sequence);
+/* Of pages [n_known, n_pages) of its table gives back those behind the last with a state; returns how many pages are left. */
+uint32_t llmc_sched_state_cut(llmc_sched *sched, llmc_sequence *sequence, uint32_t n_known, uint32_t n_pages);
+/* n tokens of a prompt, or fewer, so that they end where a state should be kept. */
+uint32_t llmc_sched_state_chunk(const llmc_sched *sched, const llmc_sequence *sequence, uint32_t n);
+void llmc_sched_state_snapshot(llmc_sched *sched, llmc_step_item *item);                /* whether, and where to */
+void llmc_sched_state_commit(llmc_sched *sched, const llmc_step_item *item, int valid); /* the item's snapshot, if it has one */
+/* Before a plan: what the step before left if it was not committed. */
+void llmc_sched_state_recover(llmc_sched *sched);
 
 #endif

@@ -1,5 +1,6 @@
-/* The scheduler, driven for thousands of steps with a fake model whose KV rows are hashes of all tokens so far: whatever the
- * steps, every sequence must find exactly its own prefix in its pages and make the same tokens as if it ran alone. */
+/* The scheduler, driven for thousands of steps with a fake model whose KV rows are hashes of all tokens so far, and whose state,
+ * if it has one, is the last of them: whatever the steps, every sequence must find exactly its own prefix in its pages and its
+ * own state in its slot, and make the same tokens as if it ran alone. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,7 +10,7 @@
 #include "failing_alloc.h"
 #include "scheduler/scheduler.h"
 
-enum { T = LLMC_KV_PAGE_TOKENS, MAX_PAGES = 512, MAX_CALLS = 64, MAX_CONTEXT = 400, MAX_CHOICES = 5 };
+enum { T = LLMC_KV_PAGE_TOKENS, MAX_PAGES = 512, MAX_CALLS = 64, MAX_CONTEXT = 400, MAX_CHOICES = 5, MAX_STATES = 64 };
 
 typedef struct scenario {
     const char *name;
@@ -22,6 +23,7 @@ typedef struct scenario {
     uint32_t max_outputs;
     uint32_t wait_limit; /* steps in which every call must end; 0: not checked */
     uint32_t max_draft;  /* of half of the calls */
+    uint32_t n_states;   /* 0: a model without */
 } scenario;
 
 typedef struct call {
@@ -41,6 +43,7 @@ typedef struct world {
     call calls[MAX_CALLS];
     uint64_t rows[MAX_PAGES][T];  /* 0: zeroed */
     uint64_t row_salt[MAX_PAGES]; /* of the rows in the page; 0: zeroed */
+    uint64_t slots[MAX_STATES];   /* 0: nobody knows what is in there */
     uint64_t random;
     int64_t now_ns;
     int step;
@@ -91,6 +94,23 @@ static void write_row(const llmc_sequence *sequence, uint32_t position, uint64_t
     *row_at(sequence, position) = row;
 }
 
+/* From the state before the token to that after it. */
+static void compute_state(const llmc_step_item *item, uint32_t position, uint64_t row) {
+    if (w.s->n_states == 0) return;
+    uint64_t *slot = &w.slots[item->sequence->state_slot];
+    *slot = next_row(*slot, item->sequence->tokens[position]);
+    if (*slot != row) fail_msg("%s: step %d: wrong state at position %u", w.s->name, w.step, position);
+    if (item->snapshot_after == position + 1 - item->start) w.slots[item->snapshot] = *slot;
+}
+
+static void copy_states(const llmc_step *step) {
+    for (uint32_t i = 0; i < step->n_state_copies; i++) {
+        llmc_state_copy copy = step->state_copies[i];
+        assert_true(copy.dst < w.s->n_states && copy.dst != copy.src);
+        w.slots[copy.dst] = copy.src == LLMC_SCHED_STATE_ZERO ? 1 : w.slots[copy.src];
+    }
+}
+
 static void compute(const llmc_step_item *item) {
     const llmc_sequence *sequence = item->sequence;
     call *c = sequence->group->user;
@@ -98,6 +118,7 @@ static void compute(const llmc_step_item *item) {
     for (uint32_t p = item->start; p < item->start + item->n_tokens; p++) {
         row = next_row(row, sequence->tokens[p]);
         write_row(sequence, p, row);
+        compute_state(item, p, row);
         if (item->wants_logits == 2) c->scored[sequence->choice][p] = 1;
     }
     w.computed += item->n_tokens;
@@ -113,6 +134,11 @@ static void check_item(const llmc_step_item *item) {
     assert_true(item->n_tokens > 0);
     assert_true(item->start + item->n_tokens <= sequence->n_tokens + item->n_drafts);
     assert_true(sequence->group->admitted_ns >= sequence->group->arrival_ns);
+    if (w.s->n_states > 0) assert_true(sequence->state_slot < w.s->n_states && item->n_drafts == 0);
+    if (item->snapshot_after) {
+        assert_true(item->snapshot < w.s->n_states && item->snapshot_after <= item->n_tokens);
+        assert_int_equal((item->start + item->snapshot_after) % T, 0);
+    }
     int complete = item->start + item->n_tokens == sequence->n_tokens + item->n_drafts;
     if (item->n_drafts > 0) {
         assert_int_equal(item->wants_logits, 1);
@@ -168,12 +194,14 @@ static uint32_t collect_decodes(const llmc_sequence **out) {
 
 /* The references that the page tables add up to are those that the cache counts. */
 static void check_references(void) {
-    uint32_t references[MAX_PAGES] = {0}, used = 0, n_used;
+    uint32_t references[MAX_PAGES] = {0}, used = 0, n_used, held = 0;
+    uint8_t in_slot[MAX_STATES] = {0};
     for (int i = 0; i < MAX_CALLS; i++) {
         const llmc_group *group = w.calls[i].group;
         for (uint32_t k = 0; group && k < group->n_sequences; k++) {
             const llmc_sequence *sequence = &group->sequences[k];
             if (sequence->state != LLMC_SEQUENCE_RUNNING) assert_int_equal(sequence->n_pages, 0);
+            else if (w.s->n_states > 0 && ++held) assert_int_equal(in_slot[sequence->state_slot]++, 0);
             for (uint32_t p = 0; p < sequence->n_pages; p++) references[sequence->pages[p]]++;
         }
     }
@@ -183,6 +211,7 @@ static void check_references(void) {
     }
     llmc_kv_stats(w.kv, NULL, &n_used, NULL);
     assert_true(n_used >= used);
+    assert_int_equal(llmc_kv_states_free(w.kv) + llmc_kv_states_kept(w.kv) + held, w.s->n_states);
 }
 
 /* What the call's choice makes when it runs alone. */
@@ -344,10 +373,12 @@ static void run_step(void) {
     if (w.s->wait_limit > 0) check_decodes(running, n_running, &step);
     finish_expired(&step);
     if (w.s->failures && random_below(20) == 0) {
-        if (random_below(2)) zero_pages(&step);
+        if (random_below(2)) zero_pages(&step), copy_states(&step);
+        for (uint32_t i = 0; w.s->n_states > 0 && i < step.n_items; i++) w.slots[step.items[i].sequence->state_slot] = 0;
         return;
     }
     zero_pages(&step);
+    copy_states(&step);
     for (uint32_t i = 0; i < step.n_items; i++) compute(&step.items[i]);
     llmc_sched_commit(w.sched, &step);
     llmc_sched_commit(w.sched, &step);
@@ -365,6 +396,7 @@ static void open_world(const scenario *s) {
     w.now_ns = 1000;
     failing_alloc_init(&w.allocations, &w.env);
     assert_int_equal(llmc_kv_create(&w.env, s->n_pages, s->cache, &w.kv, NULL), LLMCALL_OK);
+    if (s->n_states > 0) assert_int_equal(llmc_kv_add_states(w.kv, s->n_states, NULL), LLMCALL_OK);
     llmc_sched_options options = {s->max_step_tokens, s->max_sequences, s->max_queue, MAX_CONTEXT, s->max_outputs};
     assert_int_equal(llmc_sched_create(&w.env, &options, w.kv, &w.sched, NULL), LLMCALL_OK);
 }
@@ -397,7 +429,8 @@ static void run(const scenario *s) {
                   s->name, (unsigned long long)w.finished, (unsigned long long)w.computed, (unsigned long long)w.shared,
                   (unsigned long long)preemptions, (unsigned long long)w.refused, (unsigned long long)w.expired,
                   (unsigned long long)w.right, (unsigned long long)w.drafted);
-    if (s->max_draft > 0 && s->max_step_tokens > 1 && s->wait_limit == 0 && s->steps > 1000) assert_true(w.right > 0);
+    if (s->max_draft > 0 && s->n_states == 0 && s->max_step_tokens > 1 && s->wait_limit == 0 && s->steps > 1000)
+        assert_true(w.right > 0);
     assert_true(w.finished > 20);
     close_world();
 }
@@ -422,6 +455,14 @@ static const scenario scenarios[] = {
     {"one by one drafts", 24, 40, 32, 1, 8, 1, 3000, 200, 60, 3, 10, 0, 0, 0, 0, 0, 7},
     {"few rows drafts", 25, 40, 12, 4, 8, 1, 3000, 200, 60, 3, 10, 0, 0, 0, 6, 0, 15},
     {"failing drafts", 26, 24, 40, 12, 16, 1, 4000, 150, 60, 4, 20, 1, 1, 1, 0, 0, 15},
+    {"states", 31, 512, 64, 16, 32, 1, 3000, 150, 40, 4, 20, 0, 0, 0, 0, 400, 0, 64},
+    {"few states", 32, 512, 64, 16, 32, 1, 3000, 150, 40, 4, 15, 0, 0, 0, 0, 0, 15, 5},
+    {"one state", 33, 100, 64, 16, 32, 1, 3000, 150, 40, 4, 8, 0, 0, 0, 0, 0, 15, 1},
+    {"few pages states", 34, 26, 32, 12, 16, 1, 4000, 150, 100, 4, 15, 1, 1, 0, 0, 0, 0, 20},
+    {"cache off states", 35, 30, 48, 12, 16, 0, 3000, 200, 60, 5, 15, 1, 0, 0, 0, 0, 0, 16},
+    {"token step states", 36, 40, 1, 4, 8, 1, 4000, 30, 10, 3, 10, 0, 0, 0, 0, 0, 0, 9},
+    {"failing states", 37, 24, 40, 12, 16, 1, 4000, 150, 60, 4, 20, 1, 1, 1, 0, 0, 15, 17},
+    {"context states", 38, 60, 128, 12, 16, 1, 3000, 420, 400, 2, 10, 0, 0, 0, 0, 0, 0, 13},
 };
 
 static void test_scenarios(void **state) {
@@ -447,6 +488,7 @@ static void test_random_scenarios(void **state) {
         s.failures = (int)random_below(2);
         s.max_outputs = random_below(2) * (1 + random_below(20));
         s.max_draft = random_below(2) * (1 + random_below(LLMC_DRAFT_MAX));
+        if (i >= 20) s.n_states = 1 + random_below(MAX_STATES);
         run(&s);
     }
 }
