@@ -302,7 +302,9 @@ static llmcall_status size_cache(const llmcall_engine_options *options, llmcall_
     LLMCALL_INIT(llmcall_memory, memory);
     llmcall_status status = llmcall_estimate(options, model, &memory, error);
     int64_t tokens = (together > longest ? together : longest) + (int64_t)options->max_sequences * PAGE_SLACK;
-    model->kv_bytes = (uint64_t)tokens * memory.kv_bytes_per_token;
+    uint64_t pages = (uint64_t)tokens * memory.kv_bytes_per_token;
+    uint64_t states = memory.state_kib * UINT64_C(2048) * options->max_sequences;  /* and as many to be kept */
+    model->kv_bytes = states == 0 ? pages : 2 * (pages > states ? pages : states); /* half of it is for states */
     return status;
 }
 

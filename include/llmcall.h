@@ -360,7 +360,8 @@ typedef struct llmcall_model_options {
     const char *name;           /* what requests call it; NULL: general.name of the file. NUL-terminated */
     uint32_t context_length;    /* longest sequence; 0: the model's own */
     uint32_t reserved;
-    uint64_t kv_bytes;          /* memory for the KV cache; 0: four full contexts, at most 1 GiB, at least one context */
+    uint64_t kv_bytes;          /* memory for the KV cache, up to half of it for states of recurrent layers; 0: four full
+                                   contexts, at most 1 GiB, at least one context, and as much again for states */
     uint64_t max_memory;        /* refuse a model that needs more than this in all; 0: what the system has available */
     const char *chat_template;  /* instead of the file's own. NUL-terminated */
     int64_t price_prompt;       /* 1e-9 of the currency for a million prompt tokens */
@@ -380,9 +381,9 @@ LLMCALL_API llmcall_status llmcall_engine_load(llmcall_engine *engine, const llm
 
 typedef struct llmcall_memory {
     uint32_t struct_size;
-    uint32_t reserved;
+    uint32_t state_kib;        /* of a sequence's state in recurrent layers, whatever its length; 0: there are none */
     uint64_t weights_bytes;
-    uint64_t kv_bytes;
+    uint64_t kv_bytes;         /* pages and states */
     uint64_t compute_bytes;    /* activations and scratch */
     uint64_t tokenizer_bytes;
     uint64_t total_bytes;
@@ -595,7 +596,8 @@ typedef struct llmcall_request {
                                     before, in prompt or answer, are computed together with the last and kept as far as they are
                                     what is sampled. The answer is the same bits; where it repeats its prompt (summaries,
                                     corrections, edits) it comes several times as fast. Drafts of all calls together make no
-                                    step longer than 16 tokens: a busy engine computes none. 7 is a good value */
+                                    step longer than 16 tokens: a busy engine computes none. 7 is a good value. Models with
+                                    recurrent layers have no drafts: their state has no way back */
     uint32_t reserved;
 } llmcall_request;
 
@@ -659,6 +661,9 @@ typedef struct llmcall_metrics_snapshot {
     int64_t busy_ns;             /* time in steps */
     uint64_t draft_tokens;       /* as in the usage records */
     uint64_t accepted_tokens;
+    uint64_t states;             /* of sequences, in models with recurrent layers */
+    uint64_t states_used;        /* held by running calls */
+    uint64_t states_cached;      /* kept for reuse, at ends of pages; free when needed */
 } llmcall_metrics_snapshot;
 LLMCALL_API llmcall_status llmcall_metrics(llmcall_engine *engine, llmcall_metrics_snapshot *metrics, llmcall_error *error);
 

@@ -159,7 +159,9 @@ llmcall_status llmcall_estimate(const llmcall_engine_options *engine_options, co
         backend->call->destroy(backend);
         return status;
     }
-    llmc_model_limits limits = {.max_step_tokens = engine.max_step_tokens, .max_outputs = llmc_runtime_max_outputs(&engine)};
+    llmc_model_limits limits = {.max_step_tokens = engine.max_step_tokens,
+                                .max_outputs = llmc_runtime_max_outputs(&engine),
+                                .max_sequences = engine.max_sequences};
     llmcall_memory result;
     llmcall_init(&result, sizeof result);
     status = llmc_model_estimate(&env, backend, &options, &limits, &result, error);
@@ -227,6 +229,10 @@ static void add_runtime_metrics(const llmc_runtime *runtime, llmcall_metrics_sna
     metrics->kv_pages += total;
     metrics->kv_pages_used += used;
     metrics->kv_pages_cached += cached;
+    metrics->states += llmc_kv_states_total(runtime->kv);
+    metrics->states_cached += llmc_kv_states_kept(runtime->kv);
+    metrics->states_used +=
+        llmc_kv_states_total(runtime->kv) - llmc_kv_states_kept(runtime->kv) - llmc_kv_states_free(runtime->kv);
 }
 
 llmcall_status llmcall_metrics(llmcall_engine *engine, llmcall_metrics_snapshot *metrics, llmcall_error *error) {

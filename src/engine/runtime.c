@@ -33,6 +33,8 @@ static llmcall_status make_scheduler(llmcall_engine *engine, llmc_runtime *runti
     const llmcall_engine_options *options = &engine->options;
     llmcall_status status =
         llmc_kv_create(&engine->env, llmc_model_kv_pages(runtime->model), !options->disable_prefix_cache, &runtime->kv, error);
+    uint32_t n_states = llmc_model_states(runtime->model);
+    if (!status && n_states > 0) status = llmc_kv_add_states(runtime->kv, n_states, error);
     if (status) return status;
     llmc_sched_options sched = {.max_step_tokens = runtime->max_step_tokens,
                                 .max_sequences = options->max_sequences,
@@ -68,7 +70,9 @@ llmcall_status llmc_runtime_create(llmcall_engine *engine, const llmcall_model_o
     runtime->max_step_tokens = engine->options.max_step_tokens;
     runtime->max_outputs = llmc_runtime_max_outputs(&engine->options);
     runtime->prices = (llmc_prices){options->price_prompt, options->price_cached, options->price_completion};
-    llmc_model_limits limits = {.max_step_tokens = runtime->max_step_tokens, .max_outputs = runtime->max_outputs};
+    llmc_model_limits limits = {.max_step_tokens = runtime->max_step_tokens,
+                                .max_outputs = runtime->max_outputs,
+                                .max_sequences = engine->options.max_sequences};
     llmcall_status status = llmc_model_load(&engine->env, engine->backend, options, &limits, &runtime->model, error);
     if (!status) {
         const llmc_model_shape *shape = llmc_model_shape_of(runtime->model);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+_Static_assert(LLMC_SCHED_STATE_ZERO == LLMC_STATE_ZERO, "the scheduler's copies are the backend's");
+
 /* ---- Ending; engine->lock held, no step out ---- */
 
 /* A call that no step ever had costs nothing: its prompt was not computed. */
@@ -207,6 +209,9 @@ static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *seg
     segment->start = item->start;
     segment->pages = sequence->pages;
     segment->n_pages = sequence->n_pages;
+    segment->state = sequence->state_slot;
+    segment->snapshot_after = item->snapshot_after;
+    segment->snapshot = item->snapshot;
     for (uint32_t i = 0; i < item->n_tokens; i++) {
         uint32_t row = batch->n_tokens + i;
         runtime->tokens[row] = sequence->tokens[item->start + i];
@@ -391,6 +396,8 @@ int llmc_step_runtime(llmcall_engine *engine, llmc_runtime *runtime) {
     if (!step.n_items) return 0;
 
     for (uint32_t i = 0; i < step.n_zero_pages; i++) llmc_model_kv_zero(runtime->model, step.zero_pages[i]);
+    for (uint32_t i = 0; i < step.n_state_copies; i++)
+        llmc_model_state_copy(runtime->model, step.state_copies[i].dst, step.state_copies[i].src);
     llmcall_error error;
     llmcall_init(&error, sizeof error);
     const float *logits = NULL;

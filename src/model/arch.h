@@ -33,6 +33,24 @@ typedef struct llmc_rope_params {
     float attention_factor;    /* multiplies cos and sin */
 } llmc_rope_params;
 
+/* What the recurrent layers of a model are (recurrent.h). */
+typedef enum llmc_mixer {
+    LLMC_MIXER_NONE = 0,
+    LLMC_MIXER_CONV, /* a short convolution: LFM2 */
+    LLMC_MIXER_SCAN, /* Mamba-2 */
+    LLMC_MIXER_DELTA /* the gated delta rule: Qwen3-Next, Qwen3.5 */
+} llmc_mixer;
+
+typedef struct llmc_recurrent_params {
+    llmc_mixer mixer;
+    uint32_t n_layers; /* recurrent ones */
+    uint32_t n_taps;   /* of the convolution */
+    uint32_t inner;    /* SCAN, DELTA: n_heads * what a head puts out */
+    uint32_t n_heads;
+    uint32_t n_groups;   /* SCAN: of b and c; DELTA: heads of q and k */
+    uint32_t state_size; /* SCAN: of b and c; DELTA: of q and k in a head */
+} llmc_recurrent_params;
+
 typedef struct llmc_hparams {
     const llmc_arch *arch;
     uint32_t n_vocab; /* 0 until the caller sets it, where the file has a tokenizer; else <arch>.vocab_size */
@@ -45,6 +63,7 @@ typedef struct llmc_hparams {
     uint32_t context_length;
     float norm_eps;
     llmc_rope_params rope;
+    llmc_recurrent_params recurrent;
 } llmc_hparams;
 
 /* general.architecture, unchecked: not NUL-terminated, borrowed from gguf. E_FORMAT if it is missing. */

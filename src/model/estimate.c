@@ -8,6 +8,7 @@
 #include "core/utf8.h"
 #include "model/forward.h"
 #include "model/quant.h"
+#include "model/recurrent.h"
 #include "model/vocab.h"
 
 enum {
@@ -15,7 +16,8 @@ enum {
     MAX_CONTEXT = 1 << 28,
     DEFAULT_CONTEXTS = 4,
     DEFAULT_KV_BYTES = 1 << 30,
-    SMALLEST_CONTEXT = 512, /* tokens: a machine that cannot hold this much of a context cannot serve the model */
+    COUNTED_PAGES = 1 << 16, /* of a model whose pages take no memory, if its context needs no more */
+    SMALLEST_CONTEXT = 512,  /* tokens: a machine that cannot hold this much of a context cannot serve the model */
     MAX_PAGES = 1 << 30
 };
 
@@ -181,11 +183,62 @@ static uint64_t default_pages(const llmc_model_plan *plan, const llmcall_model_o
     if (pages < context_pages) pages = context_pages;
     if (options->max_memory) return pages;
 
-    uint64_t others = m->weights_bytes + m->compute_bytes + m->tokenizer_bytes + m->available_bytes / 16;
+    uint64_t others = m->weights_bytes + m->kv_bytes + m->compute_bytes + m->tokenizer_bytes + m->available_bytes / 16;
     uint64_t left = m->available_bytes > others ? m->available_bytes - others : 0;
     uint64_t least = SMALLEST_CONTEXT / LLMC_PAGE_TOKENS;
     if (least > context_pages) least = context_pages;
     return left / page >= pages || left / 2 / page < least ? pages : left / 2 / page;
+}
+
+/* ---- States of recurrent layers ---- */
+
+static llmcall_status fail_states(const llmc_model_plan *plan, llmcall_error *error) {
+    return llmc_fail(error, LLMCALL_E_NO_MEMORY, NULL, "kv_bytes",
+                     "%u states of %zu numbers are more than this machine can address.", plan->states.n_slots,
+                     plan->states.slot_floats);
+}
+
+/* One for every sequence that runs, and as many for what is kept, within a gigabyte and a quarter of what the system can give;
+ * two at least. */
+static uint64_t default_states(const llmc_model_plan *plan, const llmcall_model_options *options, uint64_t one,
+                               uint64_t wanted) {
+    uint64_t most = DEFAULT_KV_BYTES;
+    if (!options->max_memory && most > plan->memory.available_bytes / 4) most = plan->memory.available_bytes / 4;
+    uint64_t n = most / one < wanted ? most / one : wanted;
+    return n < 2 ? 2 : n;
+}
+
+/* At most half of kv_bytes, if that was given. */
+static llmcall_status size_states(llmc_model_plan *plan, const llmc_backend *backend, const llmcall_model_options *options,
+                                  llmcall_error *error) {
+    plan->states = (llmc_state_shape){.n_slots = 1, .slot_floats = llmc_state_floats(&plan->hparams)};
+    if (plan->states.slot_floats == 0) {
+        plan->states.n_slots = 0;
+        return LLMCALL_OK;
+    }
+    uint64_t one = backend->call->state_bytes(backend, &plan->states);
+    uint64_t wanted = 2 * (uint64_t)(plan->limits.max_sequences ? plan->limits.max_sequences : plan->limits.max_outputs);
+    if (one == 0) return fail_states(plan, error);
+    uint64_t n = options->kv_bytes ? options->kv_bytes / 2 / one : default_states(plan, options, one, wanted);
+    if (n == 0) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_bytes",
+                         "kv_bytes is %llu; half of it must hold a sequence's state, which takes %llu.",
+                         (unsigned long long)options->kv_bytes, (unsigned long long)one);
+    }
+    plan->states.n_slots = (uint32_t)(n < wanted ? n : wanted);
+    plan->memory.state_kib = (uint32_t)((one + 1023) / 1024);
+    plan->memory.kv_bytes = backend->call->state_bytes(backend, &plan->states);
+    return plan->memory.kv_bytes ? LLMCALL_OK : fail_states(plan, error);
+}
+
+/* ---- Pages ---- */
+
+/* No layer has attention: pages are only counted, as a measure of prefixes. */
+static void count_pages(llmc_model_plan *plan, uint64_t context_pages) {
+    uint64_t pages = DEFAULT_CONTEXTS * context_pages;
+    if (pages > COUNTED_PAGES) pages = COUNTED_PAGES;
+    if (pages < context_pages) pages = context_pages;
+    plan->kv.n_pages = (uint32_t)pages;
 }
 
 static llmcall_status fail_kv(const llmc_model_plan *plan, llmcall_error *error) {
@@ -199,10 +252,15 @@ static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend
     plan->kv =
         (llmc_kv_shape){.n_layers = s->n_layers, .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .type = s->kv_type};
     s->max_context = options->context_length ? options->context_length : s->context_length;
-    uint64_t page = page_bytes(plan, backend);
-    if (page == 0) return fail_kv(plan, error);
     uint64_t context_pages = ((uint64_t)s->max_context + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
-    uint64_t pages = options->kv_bytes ? options->kv_bytes / page : default_pages(plan, options, page, context_pages);
+    if (plan->kv.n_layers == 0) {
+        count_pages(plan, context_pages);
+        return LLMCALL_OK;
+    }
+    uint64_t page = page_bytes(plan, backend), states = plan->memory.kv_bytes;
+    if (page == 0) return fail_kv(plan, error);
+    uint64_t pages =
+        options->kv_bytes ? (options->kv_bytes - states) / page : default_pages(plan, options, page, context_pages);
     if (pages == 0) {
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_bytes", "kv_bytes is %llu; one page of this model's takes %llu.",
                          (unsigned long long)options->kv_bytes, (unsigned long long)page);
@@ -211,8 +269,9 @@ static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend
     if (pages < context_pages) s->max_context = (uint32_t)pages * LLMC_PAGE_TOKENS;
     plan->kv.n_pages = (uint32_t)pages;
     plan->memory.kv_bytes_per_token = page / LLMC_PAGE_TOKENS;
-    plan->memory.kv_bytes = backend->call->kv_bytes(backend, &plan->kv);
-    return plan->memory.kv_bytes ? LLMCALL_OK : fail_kv(plan, error);
+    size_t bytes = backend->call->kv_bytes(backend, &plan->kv);
+    plan->memory.kv_bytes = states + bytes;
+    return bytes ? LLMCALL_OK : fail_kv(plan, error);
 }
 
 static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_backend *backend,
@@ -228,7 +287,8 @@ static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_
     m->parameters = plan->shape.parameters;
     m->weights_bytes = plan->weights.device_bytes;
     m->compute_bytes = compute_bytes(plan, backend);
-    status = size_kv(plan, backend, options, error);
+    status = size_states(plan, backend, options, error);
+    if (status == LLMCALL_OK) status = size_kv(plan, backend, options, error);
     m->total_bytes = m->weights_bytes + m->kv_bytes + m->compute_bytes + m->tokenizer_bytes;
     return status;
 }

@@ -15,7 +15,8 @@ typedef struct llmc_model_plan {
     /* Not with vocab_only: */
     llmc_hparams hparams;
     llmc_weights_plan weights;
-    llmc_kv_shape kv;
+    llmc_kv_shape kv;         /* no layers: it has no attention, and pages are only counted */
+    llmc_state_shape states;  /* no slots: it has no recurrent layers */
     uint32_t max_input_width; /* the widest input of a matrix product */
 } llmc_model_plan;
 

@@ -17,7 +17,9 @@ struct llmc_model {
     llmc_hparams hparams;
     llmc_weights weights;
     uint32_t n_pages;
-    llmc_kv_store *kv;
+    llmc_kv_store *kv; /* NULL: no layer has attention */
+    llmc_state_shape state_shape;
+    llmc_state_store *states; /* NULL: no layer is recurrent */
     llmc_activations activations;
     llmc_op *ops; /* room for the longest step */
 };
@@ -57,7 +59,12 @@ static llmcall_status make_step_memory(llmc_model *model, const llmc_model_plan 
     model->n_pages = plan->kv.n_pages;
     model->ops = llmc_zalloc_array(model->env, llmc_forward_max_ops(model->shape.n_layers), sizeof *model->ops);
     if (!model->ops) return llmc_fail_memory(error, "the operations of a step");
-    llmcall_status status = call->kv_create(model->backend, &plan->kv, &model->kv, error);
+    llmcall_status status = LLMCALL_OK;
+    model->state_shape = plan->states;
+    if (plan->kv.n_layers > 0) status = call->kv_create(model->backend, &plan->kv, &model->kv, error);
+    if (status == LLMCALL_OK && plan->states.n_slots > 0) {
+        status = call->state_create(model->backend, &plan->states, &model->states, error);
+    }
     if (status == LLMCALL_OK) status = make_activations(model, error);
     if (status != LLMCALL_OK) return status;
     return call->reserve(model->backend, model->limits.max_step_tokens, plan->max_input_width, model->shape.head_dim,
@@ -100,6 +107,7 @@ void llmc_model_destroy(llmc_model **model) {
     if (m->backend) {
         for (int i = 0; i < LLMC_ACTIVATIONS; i++) m->backend->call->release(m->backend, m->activations.array[i]);
         m->backend->call->kv_destroy(m->backend, m->kv);
+        m->backend->call->state_destroy(m->backend, m->states);
         llmc_weights_destroy(m->env, m->backend, &m->weights);
     }
     llmc_free(m->env, m->ops);
@@ -126,7 +134,15 @@ uint32_t llmc_model_kv_pages(const llmc_model *model) {
 }
 
 void llmc_model_kv_zero(llmc_model *model, uint32_t page) {
-    if (page < model->n_pages) model->backend->call->kv_zero(model->backend, model->kv, page);
+    if (model->kv && page < model->n_pages) model->backend->call->kv_zero(model->backend, model->kv, page);
+}
+
+uint32_t llmc_model_states(const llmc_model *model) {
+    return model->state_shape.n_slots;
+}
+
+void llmc_model_state_copy(llmc_model *model, uint32_t dst, uint32_t src) {
+    if (model->states) model->backend->call->state_copy(model->backend, model->states, dst, src);
 }
 
 /* ---- Steps -------------------------------------------------------------------------------------------------------------- */
@@ -138,6 +154,9 @@ static int segment_fits(const llmc_model *model, const llmc_batch *batch, const 
     for (uint32_t i = 0; i < segment->n_pages; i++) {
         if (segment->pages[i] >= model->n_pages) return 0;
     }
+    uint32_t n_slots = model->state_shape.n_slots;
+    if (n_slots > 0 && segment->state >= n_slots) return 0;
+    if (n_slots > 0 && segment->snapshot_after > 0 && segment->snapshot >= n_slots) return 0;
     for (uint32_t i = 0; i < segment->n_tokens; i++) {
         if (batch->positions[first_token + i] != segment->start + i) return 0;
     }

@@ -1,7 +1,7 @@
 /* A model ready to run: its weights on a backend, its tokenizer, its KV store, and the memory of a step. The scheduler's
  * plan comes in as an llmc_batch, logits go out.
  *
- * Threads: load on any thread; then run, kv_zero and destroy on one thread at a time; everything else is immutable and may be
+ * Threads: load on any thread; then run, kv_zero, state_copy and destroy on one thread at a time; everything else is immutable and may be
  * read from any thread. */
 #ifndef LLMC_MODEL_H
 #define LLMC_MODEL_H
@@ -33,6 +33,7 @@ typedef struct llmc_model_shape {
 typedef struct llmc_model_limits {
     uint32_t max_step_tokens; /* 1 to 65536 */
     uint32_t max_outputs;     /* 1 to max_step_tokens; larger is taken as max_step_tokens */
+    uint32_t max_sequences;   /* that will run at once, each with a state of its own; 0: max_outputs */
 } llmc_model_limits;
 
 /* Opens options->path or its readers, checks every key and tensor that the architecture needs, builds the tokenizer, and moves
@@ -57,6 +58,9 @@ llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const 
 
 uint32_t llmc_model_kv_pages(const llmc_model *model); /* pages of LLMC_PAGE_TOKENS positions; 0 with vocab_only */
 void llmc_model_kv_zero(llmc_model *model, uint32_t page);
+
+uint32_t llmc_model_states(const llmc_model *model); /* slots for states of recurrent layers; 0: it has no such layers */
+void llmc_model_state_copy(llmc_model *model, uint32_t dst, uint32_t src); /* src: a slot, or LLMC_STATE_ZERO */
 
 /* What llmc_model_load would take, from the header alone, whether or not it would fit. backend is asked for sizes only. */
 llmcall_status llmc_model_estimate(const llmc_env *env, const llmc_backend *backend, const llmcall_model_options *options,

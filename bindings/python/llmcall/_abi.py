@@ -110,7 +110,7 @@ class ModelOptions(Struct):
 
 
 class Memory(Struct):
-    _fields_ = [("struct_size", c.c_uint32), ("reserved", c.c_uint32), ("weights_bytes", c.c_uint64), ("kv_bytes", c.c_uint64),
+    _fields_ = [("struct_size", c.c_uint32), ("state_kib", c.c_uint32), ("weights_bytes", c.c_uint64), ("kv_bytes", c.c_uint64),
                 ("compute_bytes", c.c_uint64), ("tokenizer_bytes", c.c_uint64), ("total_bytes", c.c_uint64),
                 ("available_bytes", c.c_uint64), ("kv_bytes_per_token", c.c_uint64), ("parameters", c.c_uint64)]
 
@@ -172,7 +172,8 @@ class Metrics(Struct):
                 ("steps", c.c_uint64), ("prompt_tokens", c.c_uint64), ("cached_tokens", c.c_uint64),
                 ("completion_tokens", c.c_uint64), ("kv_pages", c.c_uint64), ("kv_pages_used", c.c_uint64),
                 ("kv_pages_cached", c.c_uint64), ("usage_pending", c.c_uint64), ("preemptions", c.c_uint64), ("busy_ns", c.c_int64),
-                ("draft_tokens", c.c_uint64), ("accepted_tokens", c.c_uint64)]
+                ("draft_tokens", c.c_uint64), ("accepted_tokens", c.c_uint64), ("states", c.c_uint64),
+                ("states_used", c.c_uint64), ("states_cached", c.c_uint64)]
 
 
 # Python class of each C struct, for the test that compares them.
