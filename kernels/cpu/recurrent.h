@@ -77,6 +77,7 @@ typedef struct llmc_recurrent_kernels {
     void (*conv)(const llmc_conv_job *job);
     void (*scan)(const llmc_scan_job *job);
     void (*delta)(const llmc_delta_job *job);
+    void (*silu_gate)(const float *gate, uint32_t n, float *y);    /* y[i] *= silu(gate[i]) */
     void (*sigmoid_gate)(const float *gate, uint32_t n, float *y); /* y[i] *= 1 / (1 + exp(-gate[i])) */
 } llmc_recurrent_kernels;
 

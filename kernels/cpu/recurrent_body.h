@@ -1,6 +1,6 @@
 /* The recurrent kernels, one text for every tier: loops over a fixed number of lanes, which the compiler turns into the tier's
  * vectors. Every lane does the same operations in each, and products and sums are rounded apart, so the bits are the same.
- * Whoever includes it fills its table from conv, scan, delta and sigmoid_gate. */
+ * Whoever includes it fills its table from conv, scan, delta, silu_gate and sigmoid_gate. */
 #include <string.h>
 
 #include "kernels/cpu/recurrent.h"
@@ -18,6 +18,16 @@ INLINE void silu_lanes(const float *x, uint32_t n, float *y) {
     for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, llmc_silu8(_mm256_loadu_ps(x + i)));
 #endif
     for (; i < n; i++) y[i] = llmc_silu(x[i]);
+}
+
+static void silu_gate(const float *gate, uint32_t n, float *y) {
+    uint32_t i = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    for (; i + 8 <= n; i += 8) {
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(llmc_silu8(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(y + i)));
+    }
+#endif
+    for (; i < n; i++) y[i] = llmc_silu(gate[i]) * y[i];
 }
 
 static inline float sigmoid(float x) {

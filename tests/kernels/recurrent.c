@@ -154,6 +154,11 @@ static void tiers_and_cuts_equal_portable(void **state) {
         portable.sigmoid_gate(m->gates, 19, a);
         kernels.sigmoid_gate(m->gates, 19, b);
         assert_memory_equal(a, b, sizeof a);
+        portable.silu_gate(m->gates, 19, a);
+        kernels.silu_gate(m->gates, 19, b);
+        assert_memory_equal(a, b, sizeof a);
+        memcpy(a, m->x, sizeof a);
+        portable.sigmoid_gate(m->gates, 19, a);
         for (int i = 0; i < 19; i++) assert_true(fabs(a[i] - m->x[i] / (1 + exp(-m->gates[i]))) < 1e-6);
     }
     free(m);

@@ -207,7 +207,7 @@ void llmc_cpu_group_norm(const llmc_cpu_thread *thread, const llmc_op_group_norm
             size_t at = ((size_t)row * op->n_groups + group) * op->width;
             const float *weight = op->weight + (op->shared_weight ? 0 : (size_t)group * op->width);
             kernels->rms_norm(op->src + at, weight, op->width, op->eps, op->dst + at);
-            if (op->gate) kernels->swiglu(op->gate + at, op->dst + at, op->width, op->dst + at);
+            if (op->gate) thread->backend->recurrent.silu_gate(op->gate + at, op->width, op->dst + at);
         }
     }
 }
