@@ -25,6 +25,11 @@ static inline size_t llmc_kv_block_bytes(uint32_t head_dim, int type) {
     return elements * (type == LLMC_KV_F16 ? 2 : 4);
 }
 
+/* The group in which a query's positions begin. */
+static inline uint32_t llmc_attention_first_group(uint32_t position, uint32_t window) {
+    return window && position >= window ? (position + 1 - window) / LLMC_KV_GROUP : 0;
+}
+
 /* Up to LLMC_ATTENTION_QUERIES rows that read the same KV head of the same sequence. */
 typedef struct llmc_attention_job {
     uint32_t head_dim;
@@ -34,8 +39,12 @@ typedef struct llmc_attention_job {
     const float *q[LLMC_ATTENTION_QUERIES];    /* (head_dim) each */
     float *out[LLMC_ATTENTION_QUERIES];        /* (head_dim) each */
     uint32_t position[LLMC_ATTENTION_QUERIES]; /* never falling; query i sees positions 0 .. position[i] */
-    const uint32_t *pages;                     /* page of position p is pages[p / 16] */
-    const uint8_t *base;                       /* block of page n: base + n * page_bytes */
+    uint32_t window;                           /* 0, or so many of them only, the last: its own among them */
+    float soft_cap;                            /* 0, or scores become soft_cap * tanh(scale * q . k / soft_cap) */
+    int has_sinks;
+    float sink[LLMC_ATTENTION_QUERIES]; /* with has_sinks: one more score, of no value, under the softmax */
+    const uint32_t *pages;              /* page of position p is pages[p / 16] */
+    const uint8_t *base;                /* block of page n: base + n * page_bytes */
     size_t page_bytes;
 } llmc_attention_job;
 
@@ -45,9 +54,9 @@ typedef struct llmc_attention_kernels {
     /* The results of groups [first, end) alone, not folded: partial[(g - first) * n_queries + i] is a row of
      * llmc_attention_partial_floats: o (head_dim, padded), m, l. Every query must reach into group end - 1. */
     void (*groups)(const llmc_attention_job *job, uint32_t first, uint32_t end, float *partial, void *scratch);
-    /* Folds rows made by `groups`, for groups 0 .. n_groups - 1 of one query; row g is at partial + g * stride floats. The same
-     * bits as attend. The rows are used up. */
-    void (*fold)(float *partial, size_t stride, uint32_t n_groups, uint32_t head_dim, float *out);
+    /* Folds rows made by `groups`, for all groups that one query sees; row i of them is at partial + i * stride floats. sink:
+     * the query's, or NULL. The same bits as attend. The rows are used up. */
+    void (*fold)(float *partial, size_t stride, uint32_t n_groups, uint32_t head_dim, const float *sink, float *out);
     /* K and V (head_dim) of one position into slot (0 .. 15) of a block. */
     void (*store)(uint8_t *block, int type, uint32_t head_dim, uint32_t slot, const float *k, const float *v);
 } llmc_attention_kernels;

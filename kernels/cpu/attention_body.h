@@ -32,6 +32,9 @@ typedef struct walk {
     float *sum;     /* (n_queries), running */
 } walk;
 
+/* Below any score, and finite: a difference of two is a number. */
+#define HIDDEN_SCORE -1e30f
+
 /* How the tiles of a group read it. */
 typedef enum reading {
     IN_PLACE, /* from the pages */
@@ -83,6 +86,13 @@ static walk walk_begin(const llmc_attention_job *job, void *scratch) {
 /* Positions of a group that a query sees. */
 static inline uint32_t visible(const walk *w, uint32_t query, uint32_t group) {
     return least(LLMC_KV_GROUP, w->job->position[query] + 1 - group * LLMC_KV_GROUP);
+}
+
+/* Of them, those before its window. */
+static inline uint32_t hidden(const walk *w, uint32_t query, uint32_t group) {
+    uint32_t end = w->job->position[query] + 1, window = w->job->window;
+    if (window == 0 || end <= window || end - window <= group * LLMC_KV_GROUP) return 0;
+    return least(LLMC_KV_GROUP, end - window - group * LLMC_KV_GROUP);
 }
 
 /* The scales of a q8_0 block: K's, then V's. */
@@ -184,6 +194,22 @@ static void tile_value_range(const walk *w, const tile_place *at, uint32_t row, 
     }
 }
 
+static void cap_scores(const walk *w, const tile_place *at, uint32_t n_scores) {
+    float cap = w->job->soft_cap, factor = w->job->scale / cap;
+    for (uint32_t i = 0; i < at->n; i++) {
+        float *s = w->p + (size_t)i * LLMC_KV_GROUP;
+        for (uint32_t j = 0; j < n_scores; j++) s[j] = cap * llmc_tanhf(s[j] * factor);
+    }
+}
+
+/* What a window hides gets a score whose exp is 0 beside any other. */
+static void hide_scores(const walk *w, const tile_place *at) {
+    for (uint32_t i = 0; i < at->n; i++) {
+        uint32_t n = hidden(w, at->first + i, at->group);
+        for (uint32_t j = 0; j < n; j++) w->p[(size_t)i * LLMC_KV_GROUP + j] = HIDDEN_SCORE;
+    }
+}
+
 /* m, l and o of one group for one tile. Values are read up to each query's own position only: what lies behind it may be
  * another call's, or not a number. So later positions are for ever fewer rows. */
 static void tile_group(const walk *w, tile_place *at) {
@@ -191,7 +217,10 @@ static void tile_group(const walk *w, tile_place *at) {
     for (uint32_t i = 0; i < at->n; i++) n_valid[i] = visible(w, at->first + i, at->group);
     uint32_t all = n_valid[at->n - 1], n_vectors = (all + LLMC_KV_PAGE - 1) / LLMC_KV_PAGE;
     tile_scores(w, at, n_vectors);
-    softmax_rows(w->p, at->n, n_valid, n_vectors, w->job->scale, at->m, at->l);
+    int capped = w->job->soft_cap > 0;
+    if (capped) cap_scores(w, at, n_vectors * LLMC_KV_PAGE);
+    if (w->job->window) hide_scores(w, at);
+    softmax_rows(w->p, at->n, n_valid, n_vectors, capped ? 1.0f : w->job->scale, at->m, at->l);
     if (at->how == IN_TURN) widen_values(w, at->group, all, at->v);
     for (uint32_t row = 0, begin = 0; row < at->n;) {
         uint32_t end = n_valid[row];
@@ -217,9 +246,10 @@ static void fold_tile(const walk *w, const tile_place *at) {
     }
 }
 
-/* The first group's result is the state: it goes to its place at once. */
+/* The first group's result is the state: it goes to its place at once. With a window queries begin in different groups, and from
+ * the empty state. */
 static void attend_tile(const walk *w, tile_place *at) {
-    int begins = at->group == 0;
+    int begins = at->group == 0 && w->job->window == 0;
     at->o = begins ? w->output + (size_t)at->first * w->dim : w->o;
     at->o_stride = w->dim;
     tile_group(w, at);
@@ -231,8 +261,13 @@ static void attend_tile(const walk *w, tile_place *at) {
     memcpy(w->sum + at->first, at->l, at->n * sizeof(float));
 }
 
-static void finish_row(const float *output, float sum, uint32_t head_dim, float *out) {
+/* sink: NULL, or a score that adds to the sum alone. */
+static void finish_row(const float *output, float maximum, float sum, const float *sink, uint32_t head_dim, float *out) {
     float factor = 1.0f / sum;
+    if (sink) {
+        float larger = maximum > *sink ? maximum : *sink, old = llmc_expf(maximum - larger);
+        factor = old / fmaf(sum, old, llmc_expf(*sink - larger));
+    }
     for (uint32_t d = 0; d < head_dim; d++) out[d] = output[d] * factor;
 }
 
@@ -250,9 +285,8 @@ static reading reading_of(const llmc_attention_job *job, uint32_t n_queries) {
     return job->head_dim % 16 != 0 || job->type == LLMC_KV_Q8_0 ? IN_TURN : IN_PLACE;
 }
 
-/* Brings a group into the form in which the tiles from first_query on read it: a place for them. */
-static tile_place group_begin(const walk *w, uint32_t group, uint32_t first_query) {
-    uint32_t n = w->job->n_queries;
+/* Brings a group into the form in which the tiles of queries first_query .. n - 1 read it: a place for them. */
+static tile_place group_begin(const walk *w, uint32_t group, uint32_t first_query, uint32_t n) {
     tile_place at = {.group = group, .how = reading_of(w->job, n - first_query)};
     at.v = at.how == WIDENED ? w->v : w->k;
     if (at.how != IN_PLACE) widen_keys(w, group, visible(w, n - 1, group));
@@ -260,34 +294,45 @@ static tile_place group_begin(const walk *w, uint32_t group, uint32_t first_quer
     return at;
 }
 
-static void attend_group(const walk *w, uint32_t group, uint32_t first_query) {
+/* Queries first_query .. end - 1 are those that see something of the group. */
+static void attend_group(const walk *w, uint32_t group, uint32_t first_query, uint32_t n) {
     const llmc_attention_job *job = w->job;
-    uint32_t n = job->n_queries;
     prefetch_group(job, group + 1, job->position[n - 1] + 1);
-    tile_place at = group_begin(w, group, first_query);
+    tile_place at = group_begin(w, group, first_query, n);
     for (at.first = first_query; at.first < n; at.first += TILE) {
         at.n = least(TILE, n - at.first);
         attend_tile(w, &at);
     }
 }
 
+/* M = -infinity, L = 0, O = 0: folding a group into it gives the group's own m, l and o. */
+static void empty_states(const walk *w) {
+    uint32_t n = w->job->n_queries;
+    for (uint32_t i = 0; i < n; i++) w->maximum[i] = -INFINITY, w->sum[i] = 0.0f;
+    memset(w->output, 0, (size_t)n * w->dim * sizeof(float));
+}
+
 static void attend(const llmc_attention_job *job, void *scratch) {
     if (job->n_queries == 0) return;
     walk w = walk_begin(job, scratch);
-    uint32_t first_query = 0;
-    for (uint32_t group = 0; group <= job->position[job->n_queries - 1] / LLMC_KV_GROUP; group++) {
+    uint32_t n = job->n_queries, first_query = 0, end = job->window ? 0 : n;
+    if (job->window) empty_states(&w);
+    uint32_t group = llmc_attention_first_group(job->position[0], job->window);
+    for (; group <= job->position[n - 1] / LLMC_KV_GROUP; group++) {
         while (job->position[first_query] < group * LLMC_KV_GROUP) first_query++;
-        attend_group(&w, group, first_query);
+        while (end < n && llmc_attention_first_group(job->position[end], job->window) <= group) end++;
+        if (first_query < end) attend_group(&w, group, first_query, end);
     }
-    for (uint32_t i = 0; i < job->n_queries; i++) {
-        finish_row(w.output + (size_t)i * w.dim, w.sum[i], job->head_dim, job->out[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        finish_row(w.output + (size_t)i * w.dim, w.maximum[i], w.sum[i], job->has_sinks ? &job->sink[i] : NULL, job->head_dim,
+                   job->out[i]);
     }
 }
 
 static void partial_group(const walk *w, uint32_t group, float *rows) {
     const llmc_attention_job *job = w->job;
     size_t stride = llmc_attention_partial_floats(job->head_dim);
-    tile_place at = group_begin(w, group, 0);
+    tile_place at = group_begin(w, group, 0, job->n_queries);
     for (at.first = 0; at.first < job->n_queries; at.first += TILE) {
         at.n = least(TILE, job->n_queries - at.first);
         at.o = rows + at.first * stride;
@@ -308,7 +353,7 @@ static void groups(const llmc_attention_job *job, uint32_t first, uint32_t end, 
     }
 }
 
-static void fold(float *partial, size_t stride, uint32_t n_groups, uint32_t head_dim, float *out) {
+static void fold(float *partial, size_t stride, uint32_t n_groups, uint32_t head_dim, const float *sink, float *out) {
     uint32_t dim = round16(head_dim);
     float maximum = partial[dim], sum = partial[dim + 1];
     for (uint32_t group = 1; group < n_groups; group++) {
@@ -318,7 +363,7 @@ static void fold(float *partial, size_t stride, uint32_t n_groups, uint32_t head
         fold_row(&sum, partial, row[dim + 1], row, factor, dim);
         maximum = larger;
     }
-    finish_row(partial, sum, head_dim, out);
+    finish_row(partial, maximum, sum, sink, head_dim, out);
 }
 
 /* --- storing --- */

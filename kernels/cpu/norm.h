@@ -1,4 +1,4 @@
-/* Root mean square normalisation, and the gated activation of SwiGLU: what stands between two matrix products. */
+/* Normalisation of a row by its root mean square, or by its mean and variance. */
 #ifndef LLMC_NORM_H
 #define LLMC_NORM_H
 
@@ -9,8 +9,9 @@
 typedef struct llmc_norm_kernels {
     /* y[i] = (x[i] * r) * weight[i], r = 1 / sqrt(mean(x^2) + eps). y may be x. */
     void (*rms_norm)(const float *x, const float *weight, uint32_t n, float eps, float *y);
-    /* y[i] = silu(gate[i]) * up[i]. y may be gate or up. */
-    void (*swiglu)(const float *gate, const float *up, uint32_t n, float *y);
+    /* y[i] = ((x[i] - mean(x)) * r) * weight[i] + bias[i], r = 1 / sqrt(mean((x - mean(x))^2) + eps). bias NULL: none is
+     * added. y may be x. */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, uint32_t n, float eps, float *y);
 } llmc_norm_kernels;
 
 /* Equal bits on every tier; sums in the fixed 16-way shape (kernels/README.md). */

@@ -44,6 +44,22 @@ static inline float llmc_silu(float x) {
     return x / (1.0f + llmc_expf(-x));
 }
 
+/* -2 sqrt(2 / pi), and 0.044715 times it; what gpt-oss clamps at, and the slope of its sigmoid. */
+#define LLMC_GELU_C1       -0x1.988454p+0f
+#define LLMC_GELU_C3       -0x1.2444f2p-4f
+#define LLMC_CLAMPED_LIMIT 7.0f
+#define LLMC_CLAMPED_ALPHA 1.702f
+
+static inline float llmc_gelu(float x) {
+    return x / (1.0f + llmc_expf(x * fmaf(x * x, LLMC_GELU_C3, LLMC_GELU_C1)));
+}
+
+/* From exp(-2 |x|): its absolute error is an ulp of 1. */
+static inline float llmc_tanhf(float x) {
+    float e = llmc_expf(-2.0f * fabsf(x));
+    return copysignf((1.0f - e) / (1.0f + e), x);
+}
+
 /* The tree of every sum over 16 partial sums: 8 + 8, 4 + 4, 2 + 2, 1 + 1. */
 static inline float llmc_sum16(const float lanes[16]) {
     float sum[8];
@@ -102,6 +118,11 @@ static inline __m256 llmc_silu8(__m256 x) {
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(minus)));
 }
 
+static inline __m256 llmc_gelu8(__m256 x) {
+    __m256 slope = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(LLMC_GELU_C3), _mm256_set1_ps(LLMC_GELU_C1));
+    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(_mm256_mul_ps(x, slope))));
+}
+
 /* llmc_sum16 from its second level on: the 8 sums of lanes i and i + 8. */
 static inline float llmc_sum8(__m256 sum) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
@@ -152,6 +173,11 @@ static inline __m512 llmc_exp16_down(__m512 x) {
 static inline __m512 llmc_silu16(__m512 x) {
     __m512 minus = _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
     return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(minus)));
+}
+
+static inline __m512 llmc_gelu16(__m512 x) {
+    __m512 slope = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(LLMC_GELU_C3), _mm512_set1_ps(LLMC_GELU_C1));
+    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(_mm512_mul_ps(x, slope))));
 }
 
 static inline float llmc_sum16_vector(__m512 lanes) {

@@ -8,6 +8,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "kernels/activation_kind.h"
 #include "kernels/kv_type.h"
 
 typedef struct llmc_backend llmc_backend;
@@ -43,27 +44,46 @@ typedef struct llmc_batch {
     const uint32_t *output_rows; /* (n_outputs) indices of tokens whose logits are wanted, rising */
 } llmc_batch;
 
-enum { LLMC_ROPE_INTERLEAVED = 0 /* pairs (2i, 2i+1): llama */, LLMC_ROPE_HALVES = 1 /* pairs (i, i + n_rot/2): NeoX, qwen */ };
-enum { LLMC_INPUT_PLAIN = 0, LLMC_INPUT_RMS_NORM = 1, LLMC_INPUT_SWIGLU = 2 };
+enum {
+    LLMC_ROPE_INTERLEAVED = 0 /* pairs (2i, 2i+1): llama */,
+    LLMC_ROPE_HALVES = 1 /* pairs (i, i + n_rot/2): NeoX, qwen */,
+    LLMC_ROPE_NONE = 2
+};
+enum { LLMC_NORM_NONE = 0, LLMC_NORM_RMS = 1, LLMC_NORM_LAYER = 2 };
+enum {
+    LLMC_INPUT_PLAIN = 0,
+    LLMC_INPUT_RMS_NORM = LLMC_NORM_RMS,
+    LLMC_INPUT_LAYER_NORM = LLMC_NORM_LAYER,
+    LLMC_INPUT_ACTIVATION = 3
+};
+enum { LLMC_GATE_SOFTMAX = 1, LLMC_GATE_SIGMOID = 2, LLMC_GATE_SOFTMAX_OF_CHOSEN = 3 }; /* GGUF's expert_gating_func */
 enum { LLMC_MATMUL_PARTS = 3 };
 
 typedef enum llmc_op_kind {
-    LLMC_OP_EMBED,      /* dst (n_tokens, width) = rows of a weight by token id */
-    LLMC_OP_ROPE_TABLE, /* dst (n_tokens, n_rot/2, 2) = scale * cos, scale * sin of position * inv_freq[i] */
-    LLMC_OP_MATMUL,     /* dst[p] (rows, weight[p].rows) = or += transform(input) . weight[p]^T + bias[p] */
-    LLMC_OP_ROPE_STORE, /* q: norm, rotate in place; k: norm, rotate, then k and v go to their pages */
-    LLMC_OP_ATTENTION,  /* dst (n_tokens, n_heads * head_dim) = softmax(scale * q . k^T) . v over positions <= own */
-    LLMC_OP_GATHER,     /* dst (n_outputs, width) = rows output_rows of src */
-    LLMC_OP_CONV,       /* dst (n_tokens, n_channels) = gate * act(short convolution of x * times over the sequence) */
-    LLMC_OP_SCAN,       /* dst (n_tokens, n_heads * head_dim) = Mamba-2's scan, gated by z */
-    LLMC_OP_DELTA,      /* dst (n_tokens, n_heads * value_dim) = the gated delta rule */
-    LLMC_OP_GROUP_NORM, /* dst = groups of src / rms(group) * weight, * silu(gate) */
-    LLMC_OP_SIGMOID,    /* dst *= sigmoid(gate) */
-    LLMC_OP_BLOCKS      /* parts of rows to parts of rows */
+    LLMC_OP_EMBED,        /* dst (n_tokens, width) = rows of a weight by token id */
+    LLMC_OP_ROPE_TABLE,   /* dst (n_tokens, n_rot/2, 2) = scale * cos, scale * sin of position * inv_freq[i] */
+    LLMC_OP_MATMUL,       /* dst[p] (rows, weight[p].rows) = or += transform(input) . weight[p]^T + bias[p] */
+    LLMC_OP_ROPE_STORE,   /* q: norm, rotate in place; k: norm, rotate, then k and v go to their pages */
+    LLMC_OP_ATTENTION,    /* dst (n_tokens, n_heads * head_dim) = softmax(scale * q . k^T) . v over positions <= own */
+    LLMC_OP_GATHER,       /* dst (n_outputs, width) = rows output_rows of src */
+    LLMC_OP_CONV,         /* dst (n_tokens, n_channels) = gate * act(short convolution of x * times over the sequence) */
+    LLMC_OP_SCAN,         /* dst (n_tokens, n_heads * head_dim) = Mamba-2's scan, gated by z */
+    LLMC_OP_DELTA,        /* dst (n_tokens, n_heads * value_dim) = the gated delta rule */
+    LLMC_OP_GROUP_NORM,   /* dst = groups of src / rms(group) * weight, * silu(gate) */
+    LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate) */
+    LLMC_OP_BLOCKS,       /* parts of rows to parts of rows */
+    LLMC_OP_NORM,         /* dst (rows, width) = or += scale * norm(src) */
+    LLMC_OP_SOFT_CAP,     /* x (rows, width) = cap * tanh(x / cap) */
+    LLMC_OP_ROUTE,        /* the experts of each row and their weights, and the rows of each expert */
+    LLMC_OP_EXPERTS,      /* a matmul in which every row has its expert's weights; rows by expert */
+    LLMC_OP_COMBINE,      /* dst (rows, width) += scale * sum of each row's experts' rows by weight, best expert first */
+    LLMC_OP_SPLIT_LATENT, /* keys and values of latent attention, and of each query what turns */
+    LLMC_OP_HEADS         /* dst (rows, n_heads, weight rows) = each head's part of src . its own weight^T */
 } llmc_op_kind;
 
 typedef struct llmc_op_embed {
     const llmc_weight *weight;
+    int by_position; /* rows by position instead, added to dst */
     float *dst;
 } llmc_op_embed;
 
@@ -77,10 +97,12 @@ typedef struct llmc_op_rope_table {
 typedef struct llmc_op_matmul {
     uint32_t n_rows; /* tokens */
     uint32_t width;  /* input elements a row = every weight's cols */
-    int input;       /* LLMC_INPUT_*: plain src; src * norm / rms(src); silu(src) * up */
+    int input;       /* LLMC_INPUT_*: plain src; a norm of src; activation(src, up) */
+    int activation;  /* LLMC_SWIGLU, ...: ACTIVATION */
     const float *src;
-    const float *up;   /* SWIGLU */
-    const float *norm; /* RMS_NORM: (width) */
+    const float *up;        /* of gated activations */
+    const float *norm;      /* of norms: (width) */
+    const float *norm_bias; /* LAYER_NORM: (width) or NULL */
     float eps;
     uint32_t n_parts;
     struct {
@@ -103,9 +125,14 @@ typedef struct llmc_op_rope_store {
     float *q;            /* (n_tokens, n_heads * head_dim), in place */
     const float *k;      /* (n_tokens, n_kv_heads * head_dim) */
     const float *v;      /* (n_tokens, n_kv_heads * head_dim) */
-    const float *q_norm; /* (head_dim) RMS norm of each head before it turns, or NULL */
+    const float *q_norm; /* (head_dim), the weight of a norm of each head, or NULL */
     const float *k_norm;
+    int head_norm;   /* LLMC_NORM_* of it */
+    int norm_each;   /* q_norm is (n_heads, head_dim) and k_norm (n_kv_heads, head_dim) */
+    int norm_turned; /* after the head turned, not before */
     float eps;
+    float temperature_scale;    /* q *= log(position / temperature_floor + 1) * temperature_scale + 1, the quotient whole */
+    uint32_t temperature_floor; /* 0: no such factor */
 } llmc_op_rope_store;
 
 typedef struct llmc_op_attention {
@@ -115,6 +142,9 @@ typedef struct llmc_op_attention {
     uint32_t n_kv_heads; /* head h reads KV head h / (n_heads / n_kv_heads) */
     uint32_t head_dim;
     float scale;
+    float soft_cap;     /* 0, or scores are soft_cap * tanh(score / soft_cap) */
+    uint32_t window;    /* 0, or so many positions are seen, the last: the own one among them */
+    const float *sinks; /* (n_heads) a score more for each head, without a value; or NULL */
     const float *q;
     float *dst;
 } llmc_op_attention;
@@ -210,6 +240,100 @@ typedef struct llmc_op_blocks {
     const float *src;
     float *dst;
 } llmc_op_blocks;
+typedef struct llmc_op_norm {
+    uint32_t n_rows;
+    uint32_t width;
+    int norm;            /* LLMC_NORM_* */
+    const float *weight; /* (width) */
+    const float *bias;   /* LAYER: (width) or NULL */
+    float eps;
+    float scale;
+    int accumulate;
+    const float *src;
+    float *dst; /* may be src */
+} llmc_op_norm;
+
+typedef struct llmc_op_soft_cap {
+    uint32_t n_rows;
+    uint32_t width;
+    float cap;
+    float *x;
+} llmc_op_soft_cap;
+
+/* What ROUTE makes of a step and EXPERTS and COMBINE read. A slot is a row with one of its experts; slots are in the order of
+ * experts, and of rows for each. The device's own layout, in llmc_routes_floats(...) floats. */
+typedef struct llmc_op_route {
+    uint32_t n_rows;
+    uint32_t n_experts;
+    uint32_t n_used;
+    int gating;        /* LLMC_GATE_* */
+    int normalize;     /* weights of a row sum up to 1 */
+    float scale;       /* of all weights */
+    uint32_t n_groups; /* > 1: experts are chosen within the best n_groups_used groups of n_experts / n_groups */
+    uint32_t n_groups_used;
+    const float *logits;    /* (n_rows, n_experts) */
+    const float *selection; /* (n_experts) added for the choice, not for the weights; or NULL */
+    float *routes;
+} llmc_op_route;
+
+static inline size_t llmc_routes_floats(size_t n_rows, size_t n_experts, size_t n_used) {
+    return 3 * n_rows * n_used + n_experts + 1;
+}
+
+typedef struct llmc_op_experts {
+    uint32_t n_rows; /* of the step */
+    uint32_t n_experts;
+    uint32_t n_used;
+    uint32_t width;
+    int input; /* LLMC_INPUT_PLAIN: src (n_rows, width); _ACTIVATION: of src and up (slots, width) */
+    int activation;
+    const float *src;
+    const float *up;
+    const float *routes;
+    uint32_t n_parts;
+    struct {
+        llmc_weight *const *weights; /* (n_experts), all of one type and shape */
+        const float *bias;           /* (n_experts, weight rows) or NULL */
+        float *dst;                  /* (slots, weight rows) */
+    } part[LLMC_MATMUL_PARTS];
+} llmc_op_experts;
+
+typedef struct llmc_op_combine {
+    uint32_t n_rows;
+    uint32_t n_experts;
+    uint32_t n_used;
+    uint32_t width;
+    float scale;
+    const float *routes;
+    const float *src; /* (slots, width) */
+    float *dst;
+} llmc_op_combine;
+
+/* head_dim = n_rot + rank, in this order. */
+typedef struct llmc_op_split_latent {
+    uint32_t n_rows;
+    uint32_t n_heads;
+    uint32_t rank;
+    uint32_t n_rot;
+    uint32_t key_length; /* of a head in `heads`: its last n_rot turn */
+    const float *norm;   /* (rank) RMS norm of the latent vector */
+    float eps;
+    const float *kv;    /* (n_rows, rank + n_rot): the latent vector, then what turns */
+    const float *heads; /* (n_rows, n_heads, key_length) */
+    float *q;           /* (n_rows, n_heads, head_dim): only what turns is written */
+    float *k, *v;       /* (n_rows, head_dim); v ends in zeros */
+} llmc_op_split_latent;
+
+typedef struct llmc_op_heads {
+    uint32_t n_rows;
+    uint32_t n_heads;
+    uint32_t width;      /* of a head's input */
+    uint32_t src_stride; /* from head to head; rows are n_heads times that apart */
+    uint32_t dst_stride;
+    llmc_weight *const *weights; /* (n_heads), all of one type and shape */
+    const float *src;
+    float *dst;
+} llmc_op_heads;
 
 typedef struct llmc_op {
     llmc_op_kind kind;
@@ -226,6 +350,13 @@ typedef struct llmc_op {
         llmc_op_group_norm group_norm;
         llmc_op_sigmoid sigmoid;
         llmc_op_blocks blocks;
+        llmc_op_norm norm;
+        llmc_op_soft_cap soft_cap;
+        llmc_op_route route;
+        llmc_op_experts experts;
+        llmc_op_combine combine;
+        llmc_op_split_latent split_latent;
+        llmc_op_heads heads;
     } u;
 } llmc_op;
 
@@ -246,6 +377,7 @@ typedef struct llmc_state_shape {
 typedef struct llmc_weight_source {
     llmc_weight *weight;
     const void *tensor; /* for read */
+    uint32_t first_row; /* of the tensor: the weight's row 0 */
 } llmc_weight_source;
 
 typedef struct llmc_weight_reader {

@@ -3,22 +3,85 @@
 #ifndef LLMC_ARCH_H
 #define LLMC_ARCH_H
 
+#include "kernels/activation_kind.h"
 #include "model/gguf.h"
 
 typedef enum llmc_presence { LLMC_ABSENT = 0, LLMC_OPTIONAL, LLMC_REQUIRED } llmc_presence;
 
-/* One architecture: a pre-norm decoder block of RMS norm, grouped-query attention with RoPE, and SwiGLU. Each field is
- * something that forward.c or weights.c looks at. An architecture that needs another setting brings the field with it: norm
- * kind and place, soft caps, sliding windows, multipliers, expert gating, parallel residual, other activations. */
+/* Where the norms before attention and before the feed-forward stand. */
+typedef enum llmc_pre_norm {
+    LLMC_PRE_NORM_BOTH = 0,
+    LLMC_PRE_NORM_SHARED,   /* the feed-forward reads what attention reads */
+    LLMC_PRE_NORM_OPTIONAL, /* the feed-forward's may be missing; then shared */
+    LLMC_PRE_NORM_NONE      /* neither: only norms after */
+} llmc_pre_norm;
+
+/* What a layer adds to the residual stream. */
+typedef enum llmc_residual {
+    LLMC_RESIDUAL_SERIAL = 0, /* attention first; the feed-forward reads its result */
+    LLMC_RESIDUAL_PARALLEL,   /* both read the layer's input */
+    LLMC_RESIDUAL_BY_KEY      /* <arch>.use_parallel_residual says which */
+} llmc_residual;
+
+/* The norm over queries and keys. */
+typedef enum llmc_head_norm {
+    LLMC_HEAD_NORM_RMS = 0, /* of each head, by one weight, before it turns */
+    LLMC_HEAD_NORM_TURNED,  /* the same after it turned */
+    LLMC_HEAD_NORM_ROW,     /* of all heads together */
+    LLMC_HEAD_NORM_EACH     /* layer norm of each head, by its own weight */
+} llmc_head_norm;
+
+/* How layers with a sliding window turn. */
+typedef enum llmc_window_rope {
+    LLMC_WINDOW_ROPE_SAME = 0, /* as the others, or with the base <arch>.rope.freq_base_swa */
+    LLMC_WINDOW_ROPE_UNSCALED, /* the others' base without scaling */
+    LLMC_WINDOW_ROPE_LOCAL     /* base 10,000, or that key, without scaling */
+} llmc_window_rope;
+
+/* One architecture: a decoder block of attention and a feed-forward, and where it departs from llama's, whose settings are the
+ * zeros. Each field is something that arch.c, weights.c or forward.c looks at. */
 typedef struct llmc_arch {
-    const char *name;        /* general.architecture, and the prefix of the file's keys */
-    int rope;                /* LLMC_ROPE_* of backend.h */
-    llmc_presence qkv_bias;  /* blk.N.attn_{q,k,v}.bias */
-    llmc_presence more_bias; /* blk.N.attn_output.bias, ffn_{gate,up,down}.bias */
-    llmc_presence head_norm; /* blk.N.attn_{q,k}_norm.weight, over each head before it turns */
+    const char *name;     /* general.architecture, and the prefix of the file's keys */
+    int rope;             /* LLMC_ROPE_* of backend.h */
+    int rope_of_sections; /* LLMC_ROPE_* where the file has rope.dimension_sections; only if has_sections */
+    uint8_t has_sections;
+    uint8_t no_rope_step;    /* every so manieth layer does not turn; 0: all turn */
+    uint8_t layer_norm;      /* norms are layer norms, not RMS norms */
+    llmc_presence norm_bias; /* *_norm.bias */
+    llmc_pre_norm pre_norm;
+    uint8_t post_norms;          /* post_attention_norm, post_ffw_norm: of what is added */
+    uint8_t ffn_norm_named_post; /* the feed-forward's norm is called post_attention_norm */
+    llmc_residual residual;
+    llmc_presence qkv_bias;    /* attn_{q,k,v}.bias or attn_qkv.bias */
+    llmc_presence out_bias;    /* attn_output.bias */
+    llmc_presence ffn_bias;    /* ffn_{gate,up,down}.bias */
+    llmc_presence output_bias; /* output.bias */
+    llmc_presence head_norm;   /* attn_{q,k}_norm.weight */
+    llmc_head_norm head_norm_kind;
+    llmc_presence sinks; /* attn_sinks.weight */
+    llmc_activation activation;
+    uint8_t fused_gate_up;        /* ffn_up holds the gate's rows, then its own */
+    uint8_t positions;            /* position_embd.weight, added to the embeddings */
+    uint8_t embedding_times_root; /* embeddings are multiplied by sqrt(width) */
+    uint8_t multipliers;          /* keys embedding_scale, residual_scale, attention.scale; logits are divided by logit_scale */
+    uint8_t logit_scale;          /* logits are multiplied by the key logit_scale */
+    float score_cap, logit_cap;   /* defaults of attn_logit_softcapping, final_logit_softcapping; 0: no such key */
+    uint8_t window_pattern;       /* of so many layers the last sees all, the others a window; 0: no windows */
+    uint32_t window;              /* default of attention.sliding_window; 0: none without the key */
+    uint32_t window_layers;       /* only models of so many layers have windows; 0: all */
+    llmc_window_rope window_rope;
+    uint8_t only_windows_turn;    /* layers without a window have no RoPE, in models that have windows */
+    uint32_t wide_scale_layers;   /* models of so many layers: scores are scaled by 1 / sqrt(width / n_heads) */
+    uint8_t temperature;          /* keys attention.temperature_* */
+    llmc_presence experts;        /* ffn_*_exps */
+    uint8_t experts_gating;       /* LLMC_GATE_*; default of expert_gating_func */
+    uint8_t experts_unnormalized; /* default of expert_weights_norm is false */
+    uint8_t experts_biased;       /* router and experts have biases */
+    uint8_t latent;               /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
 } llmc_arch;
 
 const llmc_arch *llmc_arch_find(const char *name, size_t size); /* NULL: not in the table */
+const llmc_arch *llmc_arch_at(size_t index);                    /* NULL: behind the last */
 
 typedef enum llmc_rope_scaling { LLMC_ROPE_UNSCALED, LLMC_ROPE_LINEAR, LLMC_ROPE_YARN } llmc_rope_scaling;
 
@@ -27,9 +90,10 @@ typedef struct llmc_rope_params {
     float base;
     llmc_rope_scaling scaling;
     float factor;              /* positions are divided by it */
-    uint32_t original_context; /* YaRN: positions seen before scaling */
+    uint32_t original_context; /* positions seen before scaling: YaRN, and which of two lists of factors is taken */
     float beta_fast;           /* YaRN: turns over the original context above which a pair is left as it is */
     float beta_slow;           /* YaRN: and below which it is fully scaled */
+    float log_multiplier;      /* YaRN: of the temperature's logarithm in its divisor; 0: none */
     float attention_factor;    /* multiplies cos and sin */
 } llmc_rope_params;
 
@@ -51,19 +115,53 @@ typedef struct llmc_recurrent_params {
     uint32_t state_size; /* SCAN: of b and c; DELTA: of q and k in a head */
 } llmc_recurrent_params;
 
+typedef struct llmc_expert_params {
+    uint32_t n; /* 0: none */
+    uint32_t n_used;
+    uint32_t n_ff;
+    uint32_t n_ff_shared; /* 0: no shared expert */
+    uint32_t n_groups, n_groups_used;
+    int gating; /* LLMC_GATE_* */
+    int normalize;
+    float scale;
+} llmc_expert_params;
+
+/* Multi-head latent attention (DeepSeek-V2): keys and values of all heads come from one latent vector a token. */
+typedef struct llmc_latent_params {
+    uint32_t q_rank;                   /* 0: queries come from x at once */
+    uint32_t kv_rank;                  /* 0: no latent attention */
+    uint32_t key_length, value_length; /* of a head, before the latent took them in */
+} llmc_latent_params;
+
+enum { LLMC_MAX_LAYERS = 1024 };
+enum { LLMC_LAYER_WINDOW = 1, LLMC_LAYER_TURNS = 2, LLMC_LAYER_EXPERTS = 4 };
+
 typedef struct llmc_hparams {
     const llmc_arch *arch;
     uint32_t n_vocab; /* 0 until the caller sets it, where the file has a tokenizer; else <arch>.vocab_size */
     uint32_t n_layers;
+    uint32_t n_extra_layers; /* behind them in the file, for predicting several tokens; not read */
     uint32_t width;
     uint32_t n_heads;
     uint32_t n_kv_heads;
-    uint32_t head_dim;
+    uint32_t head_dim; /* of keys, and of values as the cache holds them */
     uint32_t n_ff;
     uint32_t context_length;
     float norm_eps;
+    int rope_kind; /* LLMC_ROPE_* */
     llmc_rope_params rope;
+    llmc_rope_params window_rope; /* of layers with a window */
+    int long_context;             /* longer sequences than rope.original_context are expected */
+    uint32_t window;              /* positions; 0: no layer has one */
+    int parallel;
+    float embedding_scale, residual_scale, logit_scale, score_scale;
+    float score_cap, logit_cap; /* 0: none */
+    float temperature_scale;
+    uint32_t temperature_floor; /* 0: none */
+    llmc_expert_params experts;
+    llmc_latent_params latent;
     llmc_recurrent_params recurrent;
+    uint8_t layer[LLMC_MAX_LAYERS]; /* LLMC_LAYER_* */
 } llmc_hparams;
 
 /* general.architecture, unchecked: not NUL-terminated, borrowed from gguf. E_FORMAT if it is missing. */

@@ -153,11 +153,9 @@ static llmcall_status check_limits(llmc_model_plan *plan, const llmcall_model_op
 /* Activations, the backend's own scratch, and the list of operations. */
 static uint64_t compute_bytes(llmc_model_plan *plan, const llmc_backend *backend) {
     const llmc_hparams *h = &plan->hparams;
-    uint32_t q = h->n_heads * h->head_dim;
     size_t sizes[LLMC_ACTIVATIONS];
     llmc_activations_sizes(h, plan->limits.max_step_tokens, plan->limits.max_outputs, sizes);
-    plan->max_input_width = h->n_ff > h->width ? h->n_ff : h->width;
-    if (q > plan->max_input_width) plan->max_input_width = q;
+    plan->max_input_width = llmc_forward_max_width(h);
     uint64_t bytes =
         backend->call->scratch_bytes(backend, plan->limits.max_step_tokens, plan->max_input_width, h->head_dim, h->n_heads);
     for (int i = 0; i < LLMC_ACTIVATIONS; i++) bytes += sizes[i] * sizeof(float);
@@ -267,6 +265,7 @@ static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend
     }
     if (pages > MAX_PAGES) pages = MAX_PAGES;
     if (pages < context_pages) s->max_context = (uint32_t)pages * LLMC_PAGE_TOKENS;
+    plan->hparams.long_context = s->max_context > plan->hparams.rope.original_context;
     plan->kv.n_pages = (uint32_t)pages;
     plan->memory.kv_bytes_per_token = page / LLMC_PAGE_TOKENS;
     size_t bytes = backend->call->kv_bytes(backend, &plan->kv);

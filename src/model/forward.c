@@ -2,143 +2,282 @@
  *
  *     x = embedding of the tokens                                                   (T, width)
  *     for each layer:
- *         q, k, v = rms_norm(x) . wq, wk, wv            k, v go to the KV pages     (T, q), (T, kv), (T, kv)
+ *         q, k, v = norm(x) . wq, wk, wv                k, v go to the KV pages     (T, q), (T, kv), (T, kv)
  *         x += attention(rope(q), rope(k), v) . wo                                  (T, width)
- *         x += (silu(rms_norm(x) . w_gate) * (rms_norm(x) . w_up)) . w_down         (T, width)
- *     logits = rms_norm(x) . output                                                 (R, n_vocab)
+ *         x += (silu(norm(x) . w_gate) * (norm(x) . w_up)) . w_down                 (T, width)
+ *     logits = norm(x) . output                                                     (R, n_vocab)
  *
- * After the last attention only the R rows whose logits are wanted go on. */
+ * with the departures that the architecture table names. After the last attention only the R rows whose logits are wanted go
+ * on. */
 #include "model/forward.h"
 
 #include <math.h>
 
-/* Where the next operation goes. */
-typedef struct writer {
-    const llmc_forward_parts *parts;
-    const llmc_hparams *h;
-    const llmc_activations *a;
-    llmc_op *ops;
-    uint32_t n;
-} writer;
+#include "model/op_writer.h"
+
+typedef llmc_op_writer writer;
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
 
 void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t max_rows, size_t sizes[LLMC_ACTIVATIONS]) {
     size_t q = (size_t)h->n_heads * h->head_dim, kv = (size_t)h->n_kv_heads * h->head_dim;
-    size_t t = max_tokens, r = max_rows;
-    const size_t all[LLMC_ACTIVATIONS] = {t * h->width, t * h->rope.n_rot, t * q,        t * kv, t * kv,        t * q,
-                                          t * h->n_ff,  t * h->n_ff,       r * h->width, r * q,  r * h->n_vocab};
-    for (int i = 0; i < LLMC_ACTIVATIONS; i++) sizes[i] = all[i];
+    size_t t = max_tokens, r = max_rows, slots = t * h->experts.n_used, has_experts = h->experts.n > 0;
+    size_t ff = larger(larger(t * h->n_ff, slots * h->experts.n_ff), t * h->experts.n_ff_shared);
+    const llmc_latent_params *l = &h->latent;
+    size_t latent = l->kv_rank ? t * ((size_t)l->q_rank + l->kv_rank + h->rope.n_rot + (size_t)h->n_heads * l->key_length) : 0;
+    int branch = h->arch->post_norms || h->residual_scale != 1;
+    const size_t all[LLMC_ACTIVATIONS] = {
+        t * h->width,
+        t * h->rope.n_rot,
+        h->window ? t * h->rope.n_rot : 0,
+        t * q,
+        t * kv,
+        t * kv,
+        t * q,
+        ff,
+        ff,
+        has_experts ? t * h->width : 0,
+        branch ? t * h->width : 0,
+        t * h->experts.n,
+        has_experts ? llmc_routes_floats(t, h->experts.n, h->experts.n_used) : 0,
+        slots * h->width,
+        latent,
+        r * h->width,
+        r * q,
+        r * h->n_vocab,
+    };
+    for (int i = 0; i < LLMC_ACTIVATIONS; i++) sizes[i] = all[i] ? all[i] : 1;
 }
 
-static llmc_op *add(writer *w, llmc_op_kind kind) {
-    llmc_op *op = &w->ops[w->n++];
-    *op = (llmc_op){.kind = kind};
-    return op;
+uint32_t llmc_forward_max_width(const llmc_hparams *h) {
+    size_t widest = larger(h->width, (size_t)h->n_heads * h->head_dim);
+    widest = larger(widest, larger(h->n_ff, larger(h->experts.n_ff, h->experts.n_ff_shared)));
+    return (uint32_t)larger(widest, larger(h->latent.q_rank, (size_t)h->n_heads * h->latent.value_length));
 }
 
-static void add_embed(writer *w) {
-    add(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = w->parts->weights->token_embd, .dst = w->a->x};
-}
+/* ---- What every part of the pass writes ---------------------------------------------------------------------------------- */
 
-static void add_rope_table(writer *w) {
-    add(w, LLMC_OP_ROPE_TABLE)->u.rope_table = (llmc_op_rope_table){.inv_freq = w->parts->weights->inv_freq,
-                                                                    .n_rot = w->h->rope.n_rot,
-                                                                    .scale = w->parts->weights->rope_scale,
-                                                                    .dst = w->a->angles};
-}
-
-static llmc_op_matmul *add_matmul(writer *w, uint32_t rows, uint32_t width, const float *src) {
-    llmc_op_matmul *m = &add(w, LLMC_OP_MATMUL)->u.matmul;
+llmc_op_matmul *llmc_write_matmul(writer *w, uint32_t rows, uint32_t width, const float *src) {
+    llmc_op_matmul *m = &llmc_write_op(w, LLMC_OP_MATMUL)->u.matmul;
     m->n_rows = rows;
     m->width = width;
     m->src = src;
     return m;
 }
 
-static void norm_input(const writer *w, llmc_op_matmul *m, const float *norm) {
-    m->input = LLMC_INPUT_RMS_NORM;
+void llmc_norm_input(const writer *w, llmc_op_matmul *m, const float *norm, const float *bias) {
+    if (!norm) return;
+    m->input = llmc_norm_kind(w->h);
     m->norm = norm;
+    m->norm_bias = bias;
     m->eps = w->h->norm_eps;
 }
 
-static void add_part(llmc_op_matmul *m, const llmc_weight *weight, const float *bias, float *dst) {
+void llmc_add_part(llmc_op_matmul *m, const llmc_weight *weight, const float *bias, float *dst) {
     m->part[m->n_parts].weight = weight;
     m->part[m->n_parts].bias = bias;
     m->part[m->n_parts].dst = dst;
     m->n_parts++;
 }
 
+llmc_op_norm *llmc_write_norm(writer *w, uint32_t rows, uint32_t width, const float *norm, const float *bias, const float *src,
+                              float *dst) {
+    llmc_op_norm *op = &llmc_write_op(w, LLMC_OP_NORM)->u.norm;
+    *op = (llmc_op_norm){.n_rows = rows, .width = width, .weight = norm, .bias = bias, .src = src, .dst = dst};
+    op->norm = norm ? llmc_norm_kind(w->h) : LLMC_NORM_NONE;
+    op->eps = w->h->norm_eps;
+    op->scale = 1;
+    return op;
+}
+
+llmc_op_matmul *llmc_write_residual(writer *w, uint32_t rows, uint32_t width, const float *src, const llmc_weight *weight,
+                                    const float *bias, const float *norm, float *x) {
+    int direct = !norm && w->h->residual_scale == 1;
+    llmc_op_matmul *m = llmc_write_matmul(w, rows, width, src);
+    llmc_add_part(m, weight, bias, direct ? x : w->a->branch);
+    m->accumulate = direct;
+    if (direct) return m;
+    llmc_op_norm *add = llmc_write_norm(w, rows, w->h->width, norm, NULL, w->a->branch, x);
+    add->scale = w->h->residual_scale;
+    add->accumulate = 1;
+    return m;
+}
+
+static void scale_rows(writer *w, uint32_t rows, uint32_t width, float factor, float *x) {
+    if (factor != 1) llmc_write_norm(w, rows, width, NULL, NULL, x, x)->scale = factor;
+}
+
+static void add_gather(writer *w, uint32_t width, const float *src, float *dst) {
+    llmc_write_op(w, LLMC_OP_GATHER)->u.gather = (llmc_op_gather){.width = width, .src = src, .dst = dst};
+}
+
+/* ---- The beginning -------------------------------------------------------------------------------------------------------- */
+
+static void add_embeddings(writer *w, uint32_t n_tokens) {
+    const llmc_weights *weights = w->parts->weights;
+    llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->token_embd, .dst = w->a->x};
+    scale_rows(w, n_tokens, w->h->width, w->h->embedding_scale, w->a->x);
+    if (!weights->positions) return;
+    llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->positions, .by_position = 1, .dst = w->a->x};
+}
+
+static void add_rope_tables(writer *w) {
+    const llmc_weights *weights = w->parts->weights;
+    uint32_t n_rot = w->h->rope.n_rot;
+    if (n_rot == 0) return;
+    llmc_write_op(w, LLMC_OP_ROPE_TABLE)->u.rope_table =
+        (llmc_op_rope_table){.inv_freq = weights->inv_freq, .n_rot = n_rot, .scale = weights->rope_scale, .dst = w->a->angles};
+    if (w->h->window == 0) return;
+    llmc_write_op(w, LLMC_OP_ROPE_TABLE)->u.rope_table = (llmc_op_rope_table){
+        .inv_freq = weights->window_inv_freq, .n_rot = n_rot, .scale = weights->window_rope_scale, .dst = w->a->window_angles};
+}
+
+/* ---- Attention ------------------------------------------------------------------------------------------------------------ */
+
+void llmc_write_rope_store(writer *w, uint32_t layer) {
+    const llmc_hparams *h = w->h;
+    const llmc_layer *l = &w->parts->weights->layers[layer];
+    int windowed = h->layer[layer] & LLMC_LAYER_WINDOW, turns = h->layer[layer] & LLMC_LAYER_TURNS;
+    int whole = h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW, each = h->arch->head_norm_kind == LLMC_HEAD_NORM_EACH;
+    llmc_op_rope_store *op = &llmc_write_op(w, LLMC_OP_ROPE_STORE)->u.rope_store;
+    *op = (llmc_op_rope_store){.kv = w->parts->kv, .layer = layer, .q = w->a->q, .k = w->a->k, .v = w->a->v};
+    op->n_heads = h->n_heads;
+    op->n_kv_heads = h->n_kv_heads;
+    op->head_dim = h->head_dim;
+    op->n_rot = turns ? h->rope.n_rot : 0;
+    op->rope = h->rope_kind == LLMC_ROPE_HALVES ? LLMC_ROPE_HALVES : LLMC_ROPE_INTERLEAVED;
+    op->table = windowed ? w->a->window_angles : w->a->angles;
+    op->q_norm = whole ? NULL : l->q_norm;
+    op->k_norm = whole ? NULL : l->k_norm;
+    op->head_norm = each ? LLMC_NORM_LAYER : LLMC_NORM_RMS;
+    op->norm_each = each;
+    op->norm_turned = h->arch->head_norm_kind == LLMC_HEAD_NORM_TURNED;
+    op->eps = h->norm_eps;
+    op->temperature_scale = h->temperature_scale;
+    op->temperature_floor = h->temperature_floor;
+}
+
 /* q, k and v of every token; k and v stored. */
 static void add_qkv(writer *w, uint32_t layer, uint32_t n_tokens) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = &w->parts->weights->layers[layer];
-    llmc_op_matmul *m = add_matmul(w, n_tokens, h->width, w->a->x);
-    norm_input(w, m, l->attn_norm);
-    add_part(m, l->wq, l->bq, w->a->q);
-    add_part(m, l->wk, l->bk, w->a->k);
-    add_part(m, l->wv, l->bv, w->a->v);
-
-    add(w, LLMC_OP_ROPE_STORE)->u.rope_store = (llmc_op_rope_store){.kv = w->parts->kv,
-                                                                    .layer = layer,
-                                                                    .n_heads = h->n_heads,
-                                                                    .n_kv_heads = h->n_kv_heads,
-                                                                    .head_dim = h->head_dim,
-                                                                    .n_rot = h->rope.n_rot,
-                                                                    .rope = h->arch->rope,
-                                                                    .table = w->a->angles,
-                                                                    .q = w->a->q,
-                                                                    .k = w->a->k,
-                                                                    .v = w->a->v,
-                                                                    .q_norm = l->q_norm,
-                                                                    .k_norm = l->k_norm,
-                                                                    .eps = h->norm_eps};
+    uint32_t q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+    llmc_op_matmul *m = llmc_write_matmul(w, n_tokens, h->width, w->a->x);
+    if (l->attn_norm_2) llmc_norm_input(w, m, l->attn_norm_2, l->attn_norm_2_bias);
+    else llmc_norm_input(w, m, l->attn_norm, l->attn_norm_bias);
+    llmc_add_part(m, l->wq, l->bq, w->a->q);
+    llmc_add_part(m, l->wk, l->bk, w->a->k);
+    llmc_add_part(m, l->wv, l->bv, w->a->v);
+    if (h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW) {
+        llmc_write_norm(w, n_tokens, q, l->q_norm, NULL, w->a->q, w->a->q);
+        llmc_write_norm(w, n_tokens, kv, l->k_norm, NULL, w->a->k, w->a->k);
+    }
+    llmc_write_rope_store(w, layer);
 }
 
-static void add_attention(writer *w, uint32_t layer) {
+static void add_attend(writer *w, uint32_t layer) {
     const llmc_hparams *h = w->h;
-    add(w, LLMC_OP_ATTENTION)->u.attention = (llmc_op_attention){.kv = w->parts->kv,
-                                                                 .layer = layer,
-                                                                 .n_heads = h->n_heads,
-                                                                 .n_kv_heads = h->n_kv_heads,
-                                                                 .head_dim = h->head_dim,
-                                                                 .scale = 1 / sqrtf((float)h->head_dim),
-                                                                 .q = w->a->q,
-                                                                 .dst = w->a->attended};
+    int windowed = h->layer[layer] & LLMC_LAYER_WINDOW;
+    llmc_write_op(w, LLMC_OP_ATTENTION)->u.attention = (llmc_op_attention){.kv = w->parts->kv,
+                                                                           .layer = layer,
+                                                                           .n_heads = h->n_heads,
+                                                                           .n_kv_heads = h->n_kv_heads,
+                                                                           .head_dim = h->head_dim,
+                                                                           .scale = h->score_scale,
+                                                                           .soft_cap = h->score_cap,
+                                                                           .window = windowed ? h->window : 0,
+                                                                           .sinks = w->parts->weights->layers[layer].sinks,
+                                                                           .q = w->a->q,
+                                                                           .dst = w->a->attended};
 }
 
-static void add_gather(writer *w, uint32_t width, const float *src, float *dst) {
-    add(w, LLMC_OP_GATHER)->u.gather = (llmc_op_gather){.width = width, .src = src, .dst = dst};
+/* ---- Feed-forward --------------------------------------------------------------------------------------------------------- */
+
+static const float *ffn_norm_of(const llmc_layer *l, const float **bias) {
+    *bias = l->ffn_norm ? l->ffn_norm_bias : l->attn_norm_bias;
+    return l->ffn_norm ? l->ffn_norm : l->attn_norm;
 }
 
-/* x += attended . wo, then the feed-forward, for the given rows. */
-static void add_rest_of_layer(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
+/* All of a feed-forward that reads x. */
+static void add_up(writer *w, uint32_t layer, uint32_t rows, const float *x) {
+    const llmc_layer *l = &w->parts->weights->layers[layer];
+    const float *bias = NULL, *norm = ffn_norm_of(l, &bias);
+    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS) {
+        llmc_write_norm(w, rows, w->h->width, norm, bias, x, w->a->normed);
+        llmc_write_experts(w, l, rows, w->a->normed);
+        return;
+    }
+    llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
+    llmc_norm_input(w, m, norm, bias);
+    if (l->w_gate) {
+        llmc_add_part(m, l->w_gate, l->b_gate, w->a->gate);
+        llmc_add_part(m, l->w_up, l->b_up, w->a->up);
+    } else {
+        llmc_add_part(m, l->w_up, l->b_up, w->a->gate);
+    }
+}
+
+static void add_down(writer *w, uint32_t layer, uint32_t rows, float *x) {
+    const llmc_layer *l = &w->parts->weights->layers[layer];
+    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS) {
+        llmc_write_experts_sum(w, l, rows, x);
+        return;
+    }
+    llmc_op_matmul *m = llmc_write_residual(w, rows, w->h->n_ff, w->a->gate, l->w_down, l->b_down, l->ffn_post_norm, x);
+    m->input = LLMC_INPUT_ACTIVATION;
+    m->activation = w->h->arch->activation;
+    m->up = w->a->up;
+}
+
+/* ---- Layers --------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t attended_width(const llmc_hparams *h) {
+    return h->n_heads * (h->latent.kv_rank ? h->latent.value_length : h->head_dim);
+}
+
+static void add_out(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = &w->parts->weights->layers[layer];
-    llmc_op_matmul *m = add_matmul(w, rows, h->n_heads * h->head_dim, attended);
-    add_part(m, l->wo, l->bo, x);
-    m->accumulate = 1;
+    (void)llmc_write_residual(w, rows, attended_width(h), attended, l->wo, l->bo, l->attn_post_norm, x);
+}
 
-    m = add_matmul(w, rows, h->width, x);
-    norm_input(w, m, l->ffn_norm);
-    add_part(m, l->w_gate, l->b_gate, w->a->gate);
-    add_part(m, l->w_up, l->b_up, w->a->up);
+/* x += attended . wo, then the feed-forward, for the given rows. Where both read the layer's input, the feed-forward reads it
+ * before anything is added. */
+static void add_rest_of_layer(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
+    const llmc_layer *l = &w->parts->weights->layers[layer];
+    int parallel = w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm);
+    if (parallel) add_up(w, layer, rows, x);
+    add_out(w, layer, rows, attended, x);
+    if (!parallel) add_up(w, layer, rows, x);
+    add_down(w, layer, rows, x);
+}
 
-    m = add_matmul(w, rows, h->n_ff, w->a->gate);
-    m->input = LLMC_INPUT_SWIGLU;
-    m->up = w->a->up;
-    add_part(m, l->w_down, l->b_down, x);
-    m->accumulate = 1;
+static void add_store(writer *w, uint32_t layer, uint32_t n_tokens) {
+    if (w->h->latent.kv_rank) llmc_write_latent(w, layer, n_tokens);
+    else add_qkv(w, layer, n_tokens);
+}
+
+static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
+    add_attend(w, layer);
+    if (w->h->latent.kv_rank) llmc_write_latent_values(w, layer, n_tokens);
 }
 
 static void add_logits(writer *w, uint32_t rows, const float *x) {
     const llmc_weights *weights = w->parts->weights;
-    llmc_op_matmul *m = add_matmul(w, rows, w->h->width, x);
-    norm_input(w, m, weights->output_norm);
-    add_part(m, weights->output ? weights->output : weights->token_embd, NULL, w->a->logits);
+    llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
+    llmc_norm_input(w, m, weights->output_norm, weights->output_norm_bias);
+    llmc_add_part(m, weights->output ? weights->output : weights->token_embd, weights->output_bias, w->a->logits);
+    scale_rows(w, rows, w->h->n_vocab, w->h->logit_scale, w->a->logits);
+    if (w->h->logit_cap == 0) return;
+    llmc_op_soft_cap *cap = &llmc_write_op(w, LLMC_OP_SOFT_CAP)->u.soft_cap;
+    *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* Six a layer; two before, and two gathers and the logits after. */
+/* No layer writes more than 18 operations; four before, two gathers, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 6 * n_layers + 5;
+    return 18 * n_layers + 9;
 }
 
 uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, llmc_op *ops) {
@@ -146,19 +285,20 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
     const llmc_activations *a = parts->activations;
     writer w = {.parts = parts, .h = h, .a = a, .ops = ops};
     uint32_t last = h->n_layers - 1;
+    float *attended = h->latent.kv_rank ? a->q : a->attended;
 
-    add_embed(&w);
-    add_rope_table(&w);
+    add_embeddings(&w, n_tokens);
+    add_rope_tables(&w);
     for (uint32_t layer = 0; layer < last; layer++) {
-        add_qkv(&w, layer, n_tokens);
-        add_attention(&w, layer);
-        add_rest_of_layer(&w, layer, n_tokens, a->attended, a->x);
+        add_store(&w, layer, n_tokens);
+        add_attention(&w, layer, n_tokens);
+        add_rest_of_layer(&w, layer, n_tokens, attended, a->x);
     }
-    add_qkv(&w, last, n_tokens);
+    add_store(&w, last, n_tokens);
     if (n_outputs == 0) return w.n; /* nobody reads x any more: K and V are what such a step is for */
-    add_attention(&w, last);
+    add_attention(&w, last, n_tokens);
     add_gather(&w, h->width, a->x, a->x_out);
-    add_gather(&w, h->n_heads * h->head_dim, a->attended, a->attended_out);
+    add_gather(&w, attended_width(h), attended, a->attended_out);
     add_rest_of_layer(&w, last, n_outputs, a->attended_out, a->x_out);
     add_logits(&w, n_outputs, a->x_out);
     return w.n;

@@ -4,21 +4,28 @@
 
 #include "model/weights.h"
 
-enum { LLMC_ACTIVATIONS = 11 };
+enum { LLMC_ACTIVATIONS = 18 };
 
 /* Device arrays, rows are tokens of the step (T at most) or rows whose logits are wanted (R at most). q = n_heads * head_dim,
- * kv = n_kv_heads * head_dim. */
+ * kv = n_kv_heads * head_dim. Those that a model does not use have one element. */
 typedef union llmc_activations {
     struct {
-        float *x;            /* (T, width) the residual stream */
-        float *angles;       /* (T, n_rot / 2, 2) cos and sin */
-        float *q;            /* (T, q) */
-        float *k, *v;        /* (T, kv) */
-        float *attended;     /* (T, q) */
-        float *gate, *up;    /* (T, n_ff) */
-        float *x_out;        /* (R, width) */
-        float *attended_out; /* (R, q) */
-        float *logits;       /* (R, n_vocab) */
+        float *x;             /* (T, width) the residual stream */
+        float *angles;        /* (T, n_rot / 2, 2) cos and sin */
+        float *window_angles; /* the same for layers with a window */
+        float *q;             /* (T, q) */
+        float *k, *v;         /* (T, kv) */
+        float *attended;      /* (T, q) */
+        float *gate, *up;     /* (T, n_ff), or (T * n_used, n_ff of experts) by slot */
+        float *normed;        /* (T, width) what router and experts read */
+        float *branch;        /* (T, width) what is added to x, where it is normed or scaled first */
+        float *router;        /* (T, n_experts) */
+        float *routes;        /* llmc_routes_floats */
+        float *expert_rows;   /* (T * n_used, width) by slot */
+        float *latent;        /* (T, q_rank), (T, kv_rank + n_rot), (T, n_heads * key_length): see latent.c */
+        float *x_out;         /* (R, width) */
+        float *attended_out;  /* (R, q) */
+        float *logits;        /* (R, n_vocab) */
     };
     float *array[LLMC_ACTIVATIONS];
 } llmc_activations;
@@ -35,6 +42,7 @@ typedef struct llmc_forward_parts {
 } llmc_forward_parts;
 
 uint32_t llmc_forward_max_ops(uint32_t n_layers);
+uint32_t llmc_forward_max_width(const llmc_hparams *hparams); /* of any operation's input */
 
 /* Writes the operations of a step of n_tokens tokens, of which n_outputs want logits; returns their count. */
 uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, llmc_op *ops);

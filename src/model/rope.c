@@ -28,6 +28,9 @@ float llmc_rope_frequencies(const llmc_rope_params *rope, const float *factors, 
         inv_freq[i] = own * shrink * (1 - mix) + own * mix;
     }
     /* YaRN's attention temperature, applied to q and k alike. */
-    double scale = rope->scaling == LLMC_ROPE_YARN && rope->factor > 1 ? 1 + 0.1 * log(rope->factor) : 1;
+    double scale = 1;
+    if (rope->scaling == LLMC_ROPE_YARN && rope->factor > 1) {
+        scale = (1 + 0.1 * log(rope->factor)) / (1 + 0.1 * (double)rope->log_multiplier * log(rope->factor));
+    }
     return (float)(scale * rope->attention_factor);
 }

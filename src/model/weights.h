@@ -8,26 +8,52 @@
 /* Matrices are (outputs, inputs). Vectors are device arrays. NULL: this model has none. q = n_heads * head_dim,
  * kv = n_kv_heads * head_dim. */
 typedef struct llmc_layer {
-    float *attn_norm;           /* (width) */
-    llmc_weight *wq, *wk, *wv;  /* (q, width), (kv, width), (kv, width) */
-    float *bq, *bk, *bv;        /* (q), (kv), (kv) */
-    float *q_norm, *k_norm;     /* (head_dim) */
-    llmc_weight *wo;            /* (width, q) */
-    float *bo;                  /* (width) */
-    float *ffn_norm;            /* (width) */
+    float *attn_norm;      /* (width); NULL: attention reads x as it is */
+    float *attn_norm_bias; /* (width), as every norm's */
+    float *attn_norm_2;    /* (width) Falcon's: what attention reads, where the feed-forward reads attn_norm */
+    float *attn_norm_2_bias;
+    float *attn_post_norm;     /* (width) of what attention adds */
+    llmc_weight *wq, *wk, *wv; /* (q, width), (kv, width), (kv, width) */
+    float *bq, *bk, *bv;       /* (q), (kv), (kv) */
+    float *q_norm, *k_norm;    /* (head_dim), (q) and (kv), or (heads, head_dim): llmc_head_norm */
+    float *sinks;              /* (n_heads) */
+    llmc_weight *wo;           /* (width, q) */
+    float *bo;                 /* (width) */
+    float *ffn_norm;           /* (width) */
+    float *ffn_norm_bias;
+    float *ffn_post_norm;       /* (width) of what the feed-forward adds */
     llmc_weight *w_gate, *w_up; /* (n_ff, width) */
     float *b_gate, *b_up;       /* (n_ff) */
     llmc_weight *w_down;        /* (width, n_ff) */
     float *b_down;              /* (width) */
+
+    llmc_weight *router;                   /* (n_experts, width) */
+    float *router_bias, *router_selection; /* (n_experts) added to logits; added to probabilities for the choice alone */
+    llmc_weight **gate_experts, **up_experts, **down_experts; /* (n_experts) each, as w_gate, w_up, w_down */
+    float *gate_experts_bias, *up_experts_bias;               /* (n_experts, n_ff) */
+    float *down_experts_bias;                                 /* (n_experts, width) */
+    llmc_weight *gate_shared, *up_shared, *down_shared;       /* the expert of every row */
+
+    llmc_weight *q_a, *q_b;   /* (q_rank, width), (n_heads * key_length, q_rank); q_a NULL: wq (the same, width) */
+    float *q_a_norm;          /* (q_rank) */
+    llmc_weight *kv_a;        /* (kv_rank + n_rot, width): the latent vector, then the part of the key that turns */
+    float *kv_a_norm;         /* (kv_rank) */
+    llmc_weight **k_b, **v_b; /* (n_heads) each: (kv_rank, key_length - n_rot), (value_length, kv_rank) */
 } llmc_layer;
 
 typedef struct llmc_weights {
     llmc_weight *token_embd; /* (n_vocab, width) */
+    llmc_weight *positions;  /* (context_length, width) learned embeddings of positions */
     float *output_norm;      /* (width) */
-    llmc_weight *output;     /* (n_vocab, width); NULL: token_embd serves again */
-    double *inv_freq;        /* host, (n_rot / 2), see rope.h */
+    float *output_norm_bias;
+    llmc_weight *output; /* (n_vocab, width); NULL: token_embd serves again */
+    float *output_bias;  /* (n_vocab) */
+    double *inv_freq;    /* host, (n_rot / 2), see rope.h */
     float rope_scale;
+    double *window_inv_freq; /* of layers with a window */
+    float window_rope_scale;
     uint32_t n_layers;
+    uint32_t n_experts, n_heads; /* lengths of the arrays of weights */
     llmc_layer *layers;
 } llmc_weights;
 
@@ -38,8 +64,9 @@ typedef struct llmc_weights_plan {
     uint64_t matrix_bytes; /* of them, matrices */
     uint64_t parameters;   /* elements of all tensors */
     size_t staging_bytes;  /* the largest piece that is read at once */
-    int32_t most_type;     /* the type of most matrix elements */
-    int all_f32;           /* every matrix is F32 */
+    size_t n_matrices;
+    int32_t most_type; /* the type of most matrix elements */
+    int all_f32;       /* every matrix is F32 */
 } llmc_weights_plan;
 
 /* Every tensor of the file against what the architecture has: E_FORMAT for a missing one or a wrong shape, E_UNSUPPORTED for a

@@ -5,7 +5,7 @@ import fixtures
 import reference_llama
 
 
-@pytest.mark.parametrize("name", fixtures.names())
+@pytest.mark.parametrize("name", ["llama-dense", "qwen2-dense", "qwen3-dense"])
 def test_reference_agrees(name, tmp_path):
     spec = fixtures.build(name, tmp_path / "model.gguf")
     got = reference_llama.Reference(tmp_path / "model.gguf").logits(spec["tokens"])

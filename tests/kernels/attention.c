@@ -131,7 +131,7 @@ static void check_alone(const llmc_attention_kernels *kernels, const scene *s, c
         kernels->groups(&one, n_groups / 2, n_groups, partial + n_groups / 2 * row, scratch);
         kernels->groups(&one, 0, n_groups / 2, partial, scratch);
         memset(out, 0, s->head_dim * sizeof(float));
-        kernels->fold(partial, row, n_groups, s->head_dim, out);
+        kernels->fold(partial, row, n_groups, s->head_dim, NULL, out);
         assert_memory_equal(out, job->out[i], s->head_dim * sizeof(float));
     }
     free(partial);

@@ -150,29 +150,37 @@ static uint32_t add_layer(const model *m, uint32_t n, uint32_t layer, llmc_op *o
     set_part(op, 1, m, KW, m->k, NULL);
     set_part(op++, 2, m, VW, m->v, NULL);
     op->kind = LLMC_OP_ROPE_STORE;
-    op++->u.rope_store = (llmc_op_rope_store){m->kv,
-                                              layer,
-                                              HEADS,
-                                              KV_HEADS,
-                                              HEAD_DIM,
-                                              N_ROT,
-                                              (int)layer % 2,
-                                              m->table,
-                                              m->q,
-                                              m->k,
-                                              m->v,
-                                              m->norm,
-                                              layer ? m->norm : NULL,
-                                              1e-6f};
+    op++->u.rope_store = (llmc_op_rope_store){.kv = m->kv,
+                                              .layer = layer,
+                                              .n_heads = HEADS,
+                                              .n_kv_heads = KV_HEADS,
+                                              .head_dim = HEAD_DIM,
+                                              .n_rot = N_ROT,
+                                              .rope = layer ? LLMC_ROPE_HALVES : LLMC_ROPE_INTERLEAVED,
+                                              .table = m->table,
+                                              .q = m->q,
+                                              .k = m->k,
+                                              .v = m->v,
+                                              .q_norm = m->norm,
+                                              .k_norm = layer ? m->norm : NULL,
+                                              .head_norm = LLMC_NORM_RMS,
+                                              .eps = 1e-6f};
     op->kind = LLMC_OP_ATTENTION;
-    op++->u.attention = (llmc_op_attention){m->kv, layer, HEADS, KV_HEADS, HEAD_DIM, 0.14f, m->q, m->attention};
+    op++->u.attention = (llmc_op_attention){.kv = m->kv,
+                                            .layer = layer,
+                                            .n_heads = HEADS,
+                                            .n_kv_heads = KV_HEADS,
+                                            .head_dim = HEAD_DIM,
+                                            .scale = 0.14f,
+                                            .q = m->q,
+                                            .dst = m->attention};
     *op = matmul(m, n, Q_ROWS, LLMC_INPUT_PLAIN, m->attention, 1);
     op->u.matmul.accumulate = 1;
     set_part(op++, 0, m, OW, m->x, m->bias);
     *op = matmul(m, n, WIDTH, LLMC_INPUT_RMS_NORM, m->x, 2);
     set_part(op, 0, m, GATE, m->gate, NULL);
     set_part(op++, 1, m, UP, m->up, NULL);
-    *op = matmul(m, n, HIDDEN, LLMC_INPUT_SWIGLU, m->gate, 1);
+    *op = matmul(m, n, HIDDEN, LLMC_INPUT_ACTIVATION, m->gate, 1);
     op->u.matmul.up = m->up;
     op->u.matmul.accumulate = 1;
     set_part(op++, 0, m, DOWN, m->x, NULL);
@@ -182,7 +190,7 @@ static uint32_t add_layer(const model *m, uint32_t n, uint32_t layer, llmc_op *o
 static uint32_t build_ops(const model *m, const llmc_batch *batch, llmc_op *ops) {
     uint32_t n = 0;
     ops[n].kind = LLMC_OP_EMBED;
-    ops[n++].u.embed = (llmc_op_embed){m->weight[TOKENS], m->x};
+    ops[n++].u.embed = (llmc_op_embed){.weight = m->weight[TOKENS], .dst = m->x};
     ops[n].kind = LLMC_OP_ROPE_TABLE;
     ops[n++].u.rope_table = (llmc_op_rope_table){m->inv_freq, N_ROT, 1.0f, m->table};
     for (uint32_t layer = 0; layer < LAYERS; layer++) n += add_layer(m, batch->n_tokens, layer, ops + n);

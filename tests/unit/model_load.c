@@ -193,7 +193,7 @@ static void test_absurd_keys(void **state) {
         {"llama.attention.layer_norm_rms_epsilon", TINY_F32, NAN, LLMCALL_E_FORMAT},
         {"llama.attention.layer_norm_rms_epsilon", TINY_F32, -1, LLMCALL_E_FORMAT},
         {"llama.attention.layer_norm_rms_epsilon", TINY_F32, INFINITY, LLMCALL_E_FORMAT},
-        {"llama.expert_count", TINY_U32, 8, LLMCALL_E_UNSUPPORTED},
+        {"llama.expert_count", TINY_U32, 4294967295.0, LLMCALL_E_FORMAT},
         {"general.architecture", TINY_STRING, 0, LLMCALL_E_UNSUPPORTED},
         {"general.architecture", TINY_U32, 1, LLMCALL_E_FORMAT},
         {"tokenizer.ggml.eos_token_id", TINY_U32, TINY_VOCAB, LLMCALL_E_FORMAT},
@@ -207,6 +207,12 @@ static void test_absurd_keys(void **state) {
             .set_key = cases[i].key, .set_type = cases[i].type, .set_number = cases[i].number, .set_text = "nonsense"};
         expect_refused(&spec, cases[i].status, cases[i].key);
     }
+}
+
+static void test_experts_without_use(void **state) {
+    (void)state;
+    expect_refused(&(tiny_gguf_spec){.set_key = "llama.expert_count", .set_type = TINY_U32, .set_number = 8}, LLMCALL_E_FORMAT,
+                   "llama.expert_used_count");
 }
 
 static void test_head_count_array(void **state) {
@@ -434,6 +440,7 @@ int main(void) {
         cmocka_unit_test(test_vocab_only),
         cmocka_unit_test(test_missing_keys),
         cmocka_unit_test(test_absurd_keys),
+        cmocka_unit_test(test_experts_without_use),
         cmocka_unit_test(test_head_count_array),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_unknown_tensors),

@@ -1,4 +1,4 @@
-/* RMS norm and SwiGLU in 8 lanes. */
+/* RMS norm and layer norm in 8 lanes. */
 #include "kernels/cpu/norm.h"
 
 #include "kernels/cpu/vecmath.h"
@@ -32,15 +32,36 @@ static void rms_norm(const float *x, const float *weight, uint32_t n, float eps,
     for (; i < n; i++) y[i] = x[i] * r * weight[i];
 }
 
-static void swiglu(const float *gate, const float *up, uint32_t n, float *y) {
-    uint32_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        _mm256_storeu_ps(y + i, _mm256_mul_ps(llmc_silu8(_mm256_loadu_ps(gate + i)), _mm256_loadu_ps(up + i)));
+/* x of the lanes that are there, less mean; the others 0. */
+static inline __m256 centred(const float *x, __m256i lanes, __m256 mean) {
+    return _mm256_and_ps(_mm256_sub_ps(_mm256_maskload_ps(x, lanes), mean), _mm256_castsi256_ps(lanes));
+}
+
+/* The 16 partial sums of x - mean, or of their squares, by the tree. */
+static inline float sum_of(const float *x, uint32_t n, float mean, int squared) {
+    const __m256 subtracted = _mm256_set1_ps(mean);
+    __m256 half[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (uint32_t i = 0, turn = 0; i < n; i += 8, turn ^= 1) {
+        __m256 d = centred(x + i, first_lanes(n - i), subtracted);
+        half[turn] = squared ? _mm256_fmadd_ps(d, d, half[turn]) : _mm256_add_ps(half[turn], d);
     }
-    for (; i < n; i++) y[i] = llmc_silu(gate[i]) * up[i];
+    return llmc_sum8(_mm256_add_ps(half[0], half[1]));
+}
+
+static void layer_norm(const float *x, const float *weight, const float *bias, uint32_t n, float eps, float *y) {
+    float mean = sum_of(x, n, 0.0f, 0) / (float)n;
+    float r = 1.0f / sqrtf(sum_of(x, n, mean, 1) / (float)n + eps);
+    const __m256 subtracted = _mm256_set1_ps(mean), factor = _mm256_set1_ps(r);
+    for (uint32_t i = 0; i < n; i += 8) {
+        __m256i lanes = first_lanes(n - i);
+        __m256 scaled = _mm256_mul_ps(centred(x + i, lanes, subtracted), factor);
+        scaled = _mm256_mul_ps(scaled, _mm256_maskload_ps(weight + i, lanes));
+        if (bias) scaled = _mm256_add_ps(scaled, _mm256_maskload_ps(bias + i, lanes));
+        _mm256_maskstore_ps(y + i, lanes, scaled);
+    }
 }
 
 void llmc_norm_kernels_avx2(llmc_norm_kernels *kernels) {
     kernels->rms_norm = rms_norm;
-    kernels->swiglu = swiglu;
+    kernels->layer_norm = layer_norm;
 }

@@ -1,4 +1,6 @@
 /* The operations on the KV cache: turning and storing the step's keys and values, and attention over the pages. */
+#include <math.h>
+
 #include "backend/cpu/backend.h"
 
 /* Groups that a unit takes when the threads share one context, and the context from which on they do. */
@@ -21,11 +23,29 @@ const llmc_segment *llmc_cpu_segment_of(const llmc_batch *batch, uint32_t token)
 
 /* --- storing --- */
 
+static void norm_head(const llmc_cpu_thread *thread, const llmc_op_rope_store *op, const float *norm, float *x) {
+    const llmc_norm_kernels *kernels = &thread->backend->norm;
+    if (op->head_norm == LLMC_NORM_LAYER) kernels->layer_norm(x, norm, NULL, op->head_dim, op->eps, x);
+    else kernels->rms_norm(x, norm, op->head_dim, op->eps, x);
+}
+
 static void turn_head(const llmc_cpu_thread *thread, const llmc_op_rope_store *op, const float *norm, const float *table,
                       float *x) {
     const llmc_rope_kernels *rope = &thread->backend->rope;
-    if (norm) thread->backend->norm.rms_norm(x, norm, op->head_dim, op->eps, x);
+    if (norm && !op->norm_turned) norm_head(thread, op, norm, x);
     (op->rope == LLMC_ROPE_HALVES ? rope->halves : rope->interleaved)(x, op->n_rot, table);
+    if (norm && op->norm_turned) norm_head(thread, op, norm, x);
+}
+
+static const float *norm_of(const llmc_op_rope_store *op, const float *norms, uint32_t head) {
+    return norms && op->norm_each ? norms + (size_t)head * op->head_dim : norms;
+}
+
+/* Llama 4's scaling of queries far from the start: log(floor(position / floor) + 1) * scale + 1. */
+static void temper(const llmc_op_rope_store *op, uint32_t position, float *q) {
+    if (op->temperature_floor == 0) return;
+    float factor = (float)(log((double)(position / op->temperature_floor) + 1) * (double)op->temperature_scale + 1);
+    for (uint32_t d = 0; d < op->head_dim; d++) q[d] *= factor;
 }
 
 void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store *op, const llmc_segment *segment,
@@ -33,11 +53,13 @@ void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store
     uint32_t position = segment->start + (token - segment->first_token), group = op->n_heads / op->n_kv_heads;
     const float *table = op->n_rot ? op->table + (size_t)token * op->n_rot : NULL;
     for (uint32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        turn_head(thread, op, op->q_norm, table, op->q + ((size_t)token * op->n_heads + head) * op->head_dim);
+        float *q = op->q + ((size_t)token * op->n_heads + head) * op->head_dim;
+        turn_head(thread, op, norm_of(op, op->q_norm, head), table, q);
+        temper(op, position, q);
     }
     size_t offset = ((size_t)token * op->n_kv_heads + kv_head) * op->head_dim;
     for (uint32_t d = 0; d < op->head_dim; d++) thread->row[d] = op->k[offset + d];
-    turn_head(thread, op, op->k_norm, table, thread->row);
+    turn_head(thread, op, norm_of(op, op->k_norm, kv_head), table, thread->row);
     uint8_t *block = llmc_cpu_kv_block(op->kv, segment->pages[position / LLMC_PAGE_TOKENS], op->layer, kv_head);
     thread->backend->attention.store(block, op->kv->shape.type, op->head_dim, position % LLMC_PAGE_TOKENS, thread->row,
                                      op->v + offset);
@@ -80,6 +102,9 @@ static cut cut_of(const llmc_cpu_thread *thread, const llmc_op_attention *op) {
 
 static llmc_attention_job job_of(const llmc_op_attention *op, const llmc_segment *segment, uint32_t kv_head) {
     llmc_attention_job job = {.head_dim = op->head_dim, .type = op->kv->shape.type, .scale = op->scale};
+    job.window = op->window;
+    job.soft_cap = op->soft_cap;
+    job.has_sinks = op->sinks != NULL;
     job.pages = segment->pages;
     job.base = llmc_cpu_kv_block(op->kv, 0, op->layer, kv_head);
     job.page_bytes = op->kv->page_bytes;
@@ -94,6 +119,7 @@ static void add_queries(llmc_attention_job *job, const llmc_op_attention *op, co
             size_t offset = ((size_t)(segment->first_token + token) * op->n_heads + head) * op->head_dim;
             job->q[job->n_queries] = op->q + offset;
             job->out[job->n_queries] = op->dst + offset;
+            if (op->sinks) job->sink[job->n_queries] = op->sinks[head];
             job->position[job->n_queries++] = segment->start + token;
         }
     }
@@ -131,24 +157,31 @@ static void attend_whole(const llmc_cpu_thread *thread, const llmc_op_attention 
 
 /* --- one long context, several threads: groups first, then the fold --- */
 
-static uint32_t groups_of(const llmc_segment *segment) {
-    return segment->start / LLMC_KV_GROUP + 1;
+static uint32_t first_group_of(const llmc_op_attention *op, const llmc_segment *segment) {
+    return llmc_attention_first_group(segment->start, op->window);
+}
+
+/* Groups that the segment's one token sees. */
+static uint32_t groups_of(const llmc_op_attention *op, const llmc_segment *segment) {
+    return segment->start / LLMC_KV_GROUP + 1 - first_group_of(op, segment);
 }
 
 /* Worth it for a few single tokens with long contexts, and possible while their groups fit the scratch. */
 static int splits(const llmc_cpu_thread *thread, const llmc_op_attention *op) {
     const llmc_batch *batch = thread->batch;
-    uint32_t longest = 0;
+    uint32_t longest = 0; /* groups */
     uint64_t groups = 0;
     if (thread->n_threads == 1 || op->n_heads / op->n_kv_heads > LLMC_ATTENTION_QUERIES) return 0;
     if (batch->n_segments != batch->n_tokens) return 0;
     if ((uint64_t)batch->n_segments * op->n_kv_heads >= 4 * (uint64_t)thread->n_threads) return 0;
     for (uint32_t i = 0; i < batch->n_segments; i++) {
-        groups += groups_of(&batch->segments[i]);
-        longest = batch->segments[i].start > longest ? batch->segments[i].start : longest;
+        uint32_t n = groups_of(op, &batch->segments[i]);
+        groups += n;
+        longest = n > longest ? n : longest;
     }
     size_t floats = llmc_attention_partial_floats(op->head_dim);
-    return longest >= SPLIT_POSITIONS && groups * op->n_heads * floats <= thread->backend->scratch.partial_floats;
+    return longest > SPLIT_POSITIONS / LLMC_KV_GROUP &&
+           groups * op->n_heads * floats <= thread->backend->scratch.partial_floats;
 }
 
 /* Partial results lie by segment, KV head, group, head of the group. */
@@ -160,28 +193,30 @@ static float *partial_of(const llmc_cpu_thread *thread, const llmc_op_attention 
 
 static void attend_some_groups(const llmc_cpu_thread *thread, const llmc_op_attention *op, const llmc_segment *segment,
                                uint32_t groups_before, uint32_t kv_head, uint32_t first) {
-    uint32_t heads = op->n_heads / op->n_kv_heads, n_groups = groups_of(segment);
+    uint32_t heads = op->n_heads / op->n_kv_heads, n_groups = groups_of(op, segment);
+    uint32_t absolute = first_group_of(op, segment);
     llmc_attention_job job = job_of(op, segment, kv_head);
     add_queries(&job, op, segment, 0, 1, kv_head * heads, (kv_head + 1) * heads);
     float *partial = partial_of(thread, op, groups_before, n_groups, kv_head);
     partial += (size_t)first * heads * llmc_attention_partial_floats(op->head_dim);
-    thread->backend->attention.groups(&job, first, llmc_cpu_min(n_groups, first + SPLIT_GROUPS), partial, thread->attention);
+    thread->backend->attention.groups(&job, absolute + first, absolute + llmc_cpu_min(n_groups, first + SPLIT_GROUPS), partial,
+                                      thread->attention);
 }
 
 static void attend_groups(const llmc_cpu_thread *thread, const llmc_op_attention *op) {
     const llmc_batch *batch = thread->batch;
     uint32_t n_units = 0;
     for (uint32_t i = 0; i < batch->n_segments; i++) {
-        n_units += (groups_of(&batch->segments[i]) + SPLIT_GROUPS - 1) / SPLIT_GROUPS * op->n_kv_heads;
+        n_units += (groups_of(op, &batch->segments[i]) + SPLIT_GROUPS - 1) / SPLIT_GROUPS * op->n_kv_heads;
     }
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, n_units);
     for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
         uint32_t groups_before = 0, at = 0, spans;
         for (;; at++) {
-            spans = (groups_of(&batch->segments[at]) + SPLIT_GROUPS - 1) / SPLIT_GROUPS;
+            spans = (groups_of(op, &batch->segments[at]) + SPLIT_GROUPS - 1) / SPLIT_GROUPS;
             if (unit < spans * op->n_kv_heads) break;
             unit -= spans * op->n_kv_heads;
-            groups_before += groups_of(&batch->segments[at]);
+            groups_before += groups_of(op, &batch->segments[at]);
         }
         attend_some_groups(thread, op, &batch->segments[at], groups_before, unit / spans, unit % spans * SPLIT_GROUPS);
     }
@@ -193,12 +228,13 @@ static void fold_groups(const llmc_cpu_thread *thread, const llmc_op_attention *
     size_t floats = llmc_attention_partial_floats(op->head_dim);
     uint64_t turn = 0; /* rows go round the threads */
     for (uint32_t i = 0; i < batch->n_segments; i++) {
-        uint32_t n_groups = groups_of(&batch->segments[i]);
+        uint32_t n_groups = groups_of(op, &batch->segments[i]);
         for (uint32_t head = 0; head < op->n_heads; head++, turn++) {
             if (turn % (uint64_t)thread->n_threads != (uint64_t)thread->index) continue;
             float *partial = partial_of(thread, op, groups_before, n_groups, head / heads) + head % heads * floats;
             size_t offset = ((size_t)batch->segments[i].first_token * op->n_heads + head) * op->head_dim;
-            thread->backend->attention.fold(partial, heads * floats, n_groups, op->head_dim, op->dst + offset);
+            thread->backend->attention.fold(partial, heads * floats, n_groups, op->head_dim,
+                                            op->sinks ? &op->sinks[head] : NULL, op->dst + offset);
         }
         groups_before += n_groups;
     }

@@ -1,6 +1,7 @@
 /* The CPU backend: made for a tier and a number of threads, and the walk of a step's operations by all of them together. */
 #include "backend/cpu/backend.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,27 +9,28 @@
 
 #include "core/thread.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vecmath.h"
 
 /* --- a step --- */
 
-static void share_of(const llmc_cpu_thread *thread, uint32_t n, uint32_t *begin, uint32_t *end) {
-    uint64_t index = (uint64_t)thread->index, n_threads = (uint64_t)thread->n_threads;
-    *begin = (uint32_t)(n * index / n_threads);
-    *end = (uint32_t)(n * (index + 1) / n_threads);
-}
-
 static void embed(const llmc_cpu_thread *thread, const llmc_op_embed *op) {
     const llmc_packed *packed = &op->weight->packed;
-    uint32_t begin, end;
-    share_of(thread, thread->batch->n_tokens, &begin, &end);
+    uint32_t begin, end, cols = packed->cols;
+    llmc_cpu_share(thread, thread->batch->n_tokens, &begin, &end);
     for (uint32_t i = begin; i < end; i++) {
-        llmc_unpack_row(packed, (uint32_t)thread->batch->tokens[i], op->dst + (size_t)i * packed->cols);
+        float *dst = op->dst + (size_t)i * cols;
+        if (!op->by_position) {
+            llmc_unpack_row(packed, (uint32_t)thread->batch->tokens[i], dst);
+            continue;
+        }
+        llmc_unpack_row(packed, thread->batch->positions[i], thread->row);
+        for (uint32_t j = 0; j < cols; j++) dst[j] += thread->row[j];
     }
 }
 
 static void rope_table(const llmc_cpu_thread *thread, const llmc_op_rope_table *op) {
     uint32_t begin, end;
-    share_of(thread, thread->batch->n_tokens, &begin, &end);
+    llmc_cpu_share(thread, thread->batch->n_tokens, &begin, &end);
     for (uint32_t i = begin; i < end; i++) {
         llmc_rope_angles(thread->batch->positions[i], op->inv_freq, op->n_rot, op->scale, op->dst + (size_t)i * op->n_rot);
     }
@@ -36,10 +38,35 @@ static void rope_table(const llmc_cpu_thread *thread, const llmc_op_rope_table *
 
 static void gather(const llmc_cpu_thread *thread, const llmc_op_gather *op) {
     uint32_t begin, end;
-    share_of(thread, thread->batch->n_outputs, &begin, &end);
+    llmc_cpu_share(thread, thread->batch->n_outputs, &begin, &end);
     for (uint32_t i = begin; i < end; i++) {
         memcpy(op->dst + (size_t)i * op->width, op->src + (size_t)thread->batch->output_rows[i] * op->width,
                op->width * sizeof(float));
+    }
+}
+
+static void norm_row(const llmc_cpu_thread *thread, const llmc_op_norm *op, uint32_t row) {
+    const float *src = op->src + (size_t)row * op->width;
+    float *dst = op->dst + (size_t)row * op->width;
+    if (op->norm == LLMC_NORM_RMS) thread->backend->norm.rms_norm(src, op->weight, op->width, op->eps, thread->row);
+    if (op->norm == LLMC_NORM_LAYER)
+        thread->backend->norm.layer_norm(src, op->weight, op->bias, op->width, op->eps, thread->row);
+    if (op->norm != LLMC_NORM_NONE) src = thread->row;
+    for (uint32_t i = 0; i < op->width; i++) dst[i] = op->accumulate ? fmaf(src[i], op->scale, dst[i]) : src[i] * op->scale;
+}
+
+static void norm(const llmc_cpu_thread *thread, const llmc_op_norm *op) {
+    uint32_t begin, end;
+    llmc_cpu_share(thread, op->n_rows, &begin, &end);
+    for (uint32_t i = begin; i < end; i++) norm_row(thread, op, i);
+}
+
+static void soft_cap(const llmc_cpu_thread *thread, const llmc_op_soft_cap *op) {
+    uint32_t begin, end;
+    for (uint32_t row = 0; row < op->n_rows; row++) {
+        float *x = op->x + (size_t)row * op->width;
+        llmc_cpu_share(thread, op->width, &begin, &end);
+        for (uint32_t i = begin; i < end; i++) x[i] = op->cap * llmc_tanhf(x[i] / op->cap);
     }
 }
 
@@ -95,13 +122,34 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
     case LLMC_OP_BLOCKS:
         llmc_cpu_blocks(thread, &ops->u.blocks);
         break;
+    case LLMC_OP_NORM:
+        norm(thread, &ops->u.norm);
+        break;
+    case LLMC_OP_SOFT_CAP:
+        soft_cap(thread, &ops->u.soft_cap);
+        break;
+    case LLMC_OP_ROUTE:
+        llmc_cpu_route(thread, &ops->u.route);
+        break;
+    case LLMC_OP_EXPERTS:
+        llmc_cpu_experts(thread, &ops->u.experts);
+        break;
+    case LLMC_OP_COMBINE:
+        llmc_cpu_combine(thread, &ops->u.combine);
+        break;
+    case LLMC_OP_SPLIT_LATENT:
+        llmc_cpu_split_latent(thread, &ops->u.split_latent);
+        break;
+    case LLMC_OP_HEADS:
+        llmc_cpu_heads(thread, &ops->u.heads);
+        break;
     }
     return 1;
 }
 
 /* Operations that read nothing of the step and share no loop need no barrier between them. */
 static int stands_alone(const llmc_op *op) {
-    return op->kind == LLMC_OP_EMBED || op->kind == LLMC_OP_ROPE_TABLE;
+    return (op->kind == LLMC_OP_EMBED && !op->u.embed.by_position) || op->kind == LLMC_OP_ROPE_TABLE;
 }
 
 static void run_thread(void *arg, int32_t index, int32_t n_threads) {
@@ -227,6 +275,7 @@ llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t n_threads, c
     backend->tier = chosen;
     llmc_matmul_kernels_init(&backend->matmul, chosen);
     llmc_norm_kernels_init(&backend->norm, chosen);
+    llmc_activation_kernels_init(&backend->activation, chosen);
     llmc_rope_kernels_init(&backend->rope, chosen);
     llmc_attention_kernels_init(&backend->attention, chosen);
     llmc_recurrent_kernels_init(&backend->recurrent, chosen);

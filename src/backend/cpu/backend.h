@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/pool.h"
+#include "kernels/cpu/activation.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/norm.h"
@@ -59,6 +60,7 @@ typedef struct llmc_cpu_backend {
     llmc_cpu_tier tier;
     llmc_matmul_kernels matmul;
     llmc_norm_kernels norm;
+    llmc_activation_kernels activation;
     llmc_rope_kernels rope;
     llmc_attention_kernels attention;
     llmc_recurrent_kernels recurrent;
@@ -81,6 +83,8 @@ typedef struct llmc_cpu_thread {
 
 /* A small matmul: every thread prepares all of its rows for itself, which is cheaper than a barrier. */
 enum { LLMC_CPU_SMALL_ROWS = 4, LLMC_CPU_SMALL_ELEMENTS = 4096 };
+
+enum { LLMC_CPU_MAX_EXPERTS = 1024 };
 
 /* memory.c */
 void *llmc_cpu_alloc_large(const llmc_env *env, size_t size); /* in huge pages where the system gives them */
@@ -138,10 +142,41 @@ void llmc_cpu_blas_multiply(const llmc_cpu_thread *thread, const llmc_packed *pa
 llmcall_status llmc_cpu_validate(const llmc_cpu_backend *backend, const llmc_batch *batch, const llmc_op *ops, uint32_t n_ops,
                                  llmcall_error *error);
 
+/* Rows in every form that the weights of an operation multiply with. Zeroed at first; then what is needed is added, then placed. */
+typedef struct llmc_cpu_rows {
+    uint8_t *act[LLMC_ACT_FORMS];     /* NULL: not needed */
+    size_t row_bytes[LLMC_ACT_FORMS]; /* 0: not needed */
+} llmc_cpu_rows;
+
+void llmc_cpu_rows_add(llmc_cpu_rows *rows, llmc_act_form form, uint32_t width);
+size_t llmc_cpu_rows_bytes(const llmc_cpu_rows *rows); /* of a row in all forms */
+void llmc_cpu_rows_place(llmc_cpu_rows *rows, uint8_t *memory, uint32_t n_rows);
+void llmc_cpu_rows_quantize(const llmc_cpu_thread *thread, const llmc_cpu_rows *rows, const float *x, uint32_t width,
+                            uint32_t row);
+
+/* Some tiles of a weight by rows [first, first + n), in blocks of rows that stay in a core's cache. */
+typedef struct llmc_cpu_product {
+    const llmc_packed *packed;
+    const llmc_cpu_rows *rows;
+    uint32_t first, n;
+    uint32_t tile_begin, tile_end;
+    float *dst;        /* of the first row */
+    size_t dst_stride; /* between rows; 0: packed->rows */
+    const float *bias;
+    int accumulate;
+} llmc_cpu_product;
+
+void llmc_cpu_multiply(const llmc_cpu_thread *thread, const llmc_cpu_product *product);
+
 /* Operations, each run by every thread of the pool; a barrier must follow each. */
 void llmc_cpu_matmul(const llmc_cpu_thread *thread, const llmc_op_matmul *op);
 void llmc_cpu_rope_store(const llmc_cpu_thread *thread, const llmc_op_rope_store *op);
 void llmc_cpu_attention(const llmc_cpu_thread *thread, const llmc_op_attention *op);
+void llmc_cpu_route(const llmc_cpu_thread *thread, const llmc_op_route *op);
+void llmc_cpu_experts(const llmc_cpu_thread *thread, const llmc_op_experts *op);
+void llmc_cpu_combine(const llmc_cpu_thread *thread, const llmc_op_combine *op);
+void llmc_cpu_split_latent(const llmc_cpu_thread *thread, const llmc_op_split_latent *op);
+void llmc_cpu_heads(const llmc_cpu_thread *thread, const llmc_op_heads *op);
 
 /* Whether both may run as one loop without a barrier between: one token a segment, short contexts, the same heads. */
 int llmc_cpu_attention_fuses(const llmc_cpu_thread *thread, const llmc_op_rope_store *store, const llmc_op_attention *op);
@@ -154,6 +189,17 @@ const llmc_segment *llmc_cpu_segment_of(const llmc_batch *batch, uint32_t token)
 
 static inline uint8_t *llmc_cpu_kv_block(const llmc_kv_store *kv, uint32_t page, uint32_t layer, uint32_t kv_head) {
     return kv->base + page * kv->page_bytes + ((size_t)layer * kv->shape.n_kv_heads + kv_head) * kv->block_bytes;
+}
+
+/* A thread's even share of n. */
+static inline void llmc_cpu_share(const llmc_cpu_thread *thread, uint32_t n, uint32_t *begin, uint32_t *end) {
+    uint64_t index = (uint64_t)thread->index, n_threads = (uint64_t)thread->n_threads;
+    *begin = (uint32_t)(n * index / n_threads);
+    *end = (uint32_t)(n * (index + 1) / n_threads);
+}
+
+static inline uint32_t llmc_cpu_tiles(const llmc_packed *packed) {
+    return (uint32_t)(((uint64_t)packed->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS);
 }
 
 static inline uint32_t llmc_cpu_min(uint32_t a, uint32_t b) {

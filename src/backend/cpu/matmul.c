@@ -13,15 +13,50 @@ static const uint32_t least_rows[LLMC_ACT_FORMS] = {[LLMC_ACT_F32] = 48, [LLMC_A
 typedef struct pass {
     const llmc_op_matmul *op;
     uint32_t first, n;
-    uint8_t *act[LLMC_ACT_FORMS]; /* NULL: not needed */
-    size_t row_bytes[LLMC_ACT_FORMS];
+    llmc_cpu_rows rows;
     uint32_t unit_tiles[LLMC_MATMUL_PARTS];
     uint32_t n_units[LLMC_MATMUL_PARTS];
     uint8_t by_blas[LLMC_MATMUL_PARTS];
 } pass;
 
-static uint32_t tiles_of(const llmc_packed *packed) {
-    return (uint32_t)(((uint64_t)packed->rows + LLMC_TILE_ROWS - 1) / LLMC_TILE_ROWS);
+void llmc_cpu_rows_add(llmc_cpu_rows *rows, llmc_act_form form, uint32_t width) {
+    rows->row_bytes[form] = llmc_act_row_bytes(form, width);
+}
+
+size_t llmc_cpu_rows_bytes(const llmc_cpu_rows *rows) {
+    size_t sum = 0;
+    for (int form = 0; form < LLMC_ACT_FORMS; form++) sum += rows->row_bytes[form];
+    return sum;
+}
+
+void llmc_cpu_rows_place(llmc_cpu_rows *rows, uint8_t *memory, uint32_t n_rows) {
+    for (int form = 0; form < LLMC_ACT_FORMS; form++) {
+        if (!rows->row_bytes[form]) continue;
+        rows->act[form] = memory;
+        memory += rows->row_bytes[form] * n_rows;
+    }
+}
+
+void llmc_cpu_rows_quantize(const llmc_cpu_thread *thread, const llmc_cpu_rows *rows, const float *x, uint32_t width,
+                            uint32_t row) {
+    for (int form = 0; form < LLMC_ACT_FORMS; form++) {
+        if (!rows->act[form]) continue;
+        thread->backend->matmul.quantize((llmc_act_form)form, x, width, rows->act[form] + row * rows->row_bytes[form]);
+    }
+}
+
+void llmc_cpu_multiply(const llmc_cpu_thread *thread, const llmc_cpu_product *p) {
+    const llmc_packed *packed = p->packed;
+    llmc_matmul_function multiply_rows = llmc_matmul_of(&thread->backend->matmul, packed->type);
+    llmc_act_form form = llmc_act_form_of(&thread->backend->matmul, packed->type);
+    size_t row_bytes = p->rows->row_bytes[form], stride = p->dst_stride ? p->dst_stride : packed->rows;
+    uint32_t block = (uint32_t)(ROW_BLOCK_BYTES / row_bytes) & ~15u;
+    if (block == 0) block = 16;
+    if (block < least_rows[form]) block = least_rows[form];
+    for (uint32_t row = 0; row < p->n; row += block) {
+        multiply_rows(packed, p->rows->act[form] + (p->first + row) * row_bytes, llmc_cpu_min(block, p->n - row), p->tile_begin,
+                      p->tile_end, p->dst + row * stride, stride, p->bias, p->accumulate, thread->tile);
+    }
 }
 
 /* Units of about equal bytes over all the parts. */
@@ -29,7 +64,7 @@ static uint32_t plan_units(const llmc_cpu_thread *thread, pass *p) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < p->op->n_parts; i++) {
         const llmc_packed *packed = &p->op->part[i].weight->packed;
-        bytes += tiles_of(packed) * (uint64_t)packed->tile_bytes;
+        bytes += llmc_cpu_tiles(packed) * (uint64_t)packed->tile_bytes;
     }
     uint64_t target = bytes / ((uint64_t)thread->n_threads * UNITS_PER_THREAD);
     if (target > UNIT_BYTES) target = UNIT_BYTES;
@@ -40,52 +75,37 @@ static uint32_t plan_units(const llmc_cpu_thread *thread, pass *p) {
         p->by_blas[i] = p->unit_tiles[i] != 0;
         if (!p->by_blas[i]) p->unit_tiles[i] = 2 * (uint32_t)(target / packed->tile_bytes / 2);
         if (p->unit_tiles[i] == 0) p->unit_tiles[i] = 2;
-        p->n_units[i] = (tiles_of(packed) + p->unit_tiles[i] - 1) / p->unit_tiles[i];
+        p->n_units[i] = (llmc_cpu_tiles(packed) + p->unit_tiles[i] - 1) / p->unit_tiles[i];
         total += p->n_units[i];
     }
     return total;
 }
 
-/* Which forms are needed, and their sizes; returns the bytes of a row in all of them. */
-static size_t plan_forms(const llmc_cpu_thread *thread, pass *p) {
-    size_t sum = 0;
+static void plan_forms(const llmc_cpu_thread *thread, pass *p) {
     for (uint32_t i = 0; i < p->op->n_parts; i++) {
-        llmc_act_form form = llmc_act_form_of(&thread->backend->matmul, p->op->part[i].weight->packed.type);
-        if (p->row_bytes[form]) continue;
-        p->row_bytes[form] = llmc_act_row_bytes(form, p->op->width);
-        sum += p->row_bytes[form];
-    }
-    return sum;
-}
-
-static void place_forms(pass *p, uint8_t *memory, uint32_t n_rows) {
-    for (int form = 0; form < LLMC_ACT_FORMS; form++) {
-        if (!p->row_bytes[form]) continue;
-        p->act[form] = memory;
-        memory += p->row_bytes[form] * n_rows;
+        int32_t type = p->op->part[i].weight->packed.type;
+        llmc_cpu_rows_add(&p->rows, llmc_act_form_of(&thread->backend->matmul, type), p->op->width);
     }
 }
 
 static const float *transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row) {
     const llmc_norm_kernels *kernels = &thread->backend->norm;
     const float *src = op->src + (size_t)row * op->width;
+    if (op->input == LLMC_INPUT_PLAIN) return src;
     if (op->input == LLMC_INPUT_RMS_NORM) {
         kernels->rms_norm(src, op->norm, op->width, op->eps, thread->row);
-    } else if (op->input == LLMC_INPUT_SWIGLU) {
-        kernels->swiglu(src, op->up + (size_t)row * op->width, op->width, thread->row);
+    } else if (op->input == LLMC_INPUT_LAYER_NORM) {
+        kernels->layer_norm(src, op->norm, op->norm_bias, op->width, op->eps, thread->row);
     } else {
-        return src;
+        const float *up = op->up ? op->up + (size_t)row * op->width : NULL;
+        thread->backend->activation.of[op->activation](src, up, op->width, thread->row);
     }
     return thread->row;
 }
 
 static void prepare_rows(const llmc_cpu_thread *thread, const pass *p, uint32_t begin, uint32_t end) {
     for (uint32_t row = begin; row < end; row++) {
-        const float *x = transform(thread, p->op, p->first + row);
-        for (int form = 0; form < LLMC_ACT_FORMS; form++) {
-            if (!p->act[form]) continue;
-            thread->backend->matmul.quantize((llmc_act_form)form, x, p->op->width, p->act[form] + row * p->row_bytes[form]);
-        }
+        llmc_cpu_rows_quantize(thread, &p->rows, transform(thread, p->op, p->first + row), p->op->width, row);
     }
 }
 
@@ -100,24 +120,19 @@ static void prepare_shared(const llmc_cpu_thread *thread, const pass *p) {
 
 static void multiply_unit(const llmc_cpu_thread *thread, const pass *p, uint32_t part, uint32_t unit) {
     const llmc_packed *packed = &p->op->part[part].weight->packed;
-    llmc_matmul_function multiply_rows = llmc_matmul_of(&thread->backend->matmul, packed->type);
-    llmc_act_form form = llmc_act_form_of(&thread->backend->matmul, packed->type);
     uint32_t begin = unit * p->unit_tiles[part];
-    uint32_t end = llmc_cpu_min(tiles_of(packed), begin + p->unit_tiles[part]);
+    uint32_t end = llmc_cpu_min(llmc_cpu_tiles(packed), begin + p->unit_tiles[part]);
+    float *dst = p->op->part[part].dst + (size_t)p->first * packed->rows;
     if (p->by_blas[part]) {
-        float *dst = p->op->part[part].dst + (size_t)p->first * packed->rows;
-        llmc_cpu_blas_multiply(thread, packed, (const float *)(const void *)p->act[form], p->n, begin, end, dst,
+        llmc_cpu_blas_multiply(thread, packed, (const float *)(const void *)p->rows.act[LLMC_ACT_F32], p->n, begin, end, dst,
                                p->op->part[part].bias, p->op->accumulate);
         return;
     }
-    uint32_t block = (uint32_t)(ROW_BLOCK_BYTES / p->row_bytes[form]) & ~15u;
-    if (block == 0) block = 16;
-    if (block < least_rows[form]) block = least_rows[form];
-    for (uint32_t row = 0; row < p->n; row += block) {
-        multiply_rows(packed, p->act[form] + row * p->row_bytes[form], llmc_cpu_min(block, p->n - row), begin, end,
-                      p->op->part[part].dst + (size_t)(p->first + row) * packed->rows, packed->rows, p->op->part[part].bias,
-                      p->op->accumulate, thread->tile);
-    }
+    llmc_cpu_product product = {
+        .packed = packed, .rows = &p->rows, .n = p->n, .tile_begin = begin, .tile_end = end, .dst = dst};
+    product.bias = p->op->part[part].bias;
+    product.accumulate = p->op->accumulate;
+    llmc_cpu_multiply(thread, &product);
 }
 
 static void multiply(const llmc_cpu_thread *thread, pass *p) {
@@ -133,19 +148,19 @@ static void multiply(const llmc_cpu_thread *thread, pass *p) {
 void llmc_cpu_matmul(const llmc_cpu_thread *thread, const llmc_op_matmul *op) {
     const llmc_cpu_scratch *scratch = &thread->backend->scratch;
     pass p = {.op = op, .n = op->n_rows};
-    size_t row_bytes = plan_forms(thread, &p);
+    plan_forms(thread, &p);
     if (op->n_rows == 1 || (op->n_rows <= LLMC_CPU_SMALL_ROWS && (uint64_t)op->n_rows * op->width <= LLMC_CPU_SMALL_ELEMENTS)) {
-        place_forms(&p, thread->act, p.n);
+        llmc_cpu_rows_place(&p.rows, thread->act, p.n);
         prepare_rows(thread, &p, 0, p.n);
         multiply(thread, &p);
         return;
     }
-    size_t fit = scratch->shared_act_bytes / row_bytes;
+    size_t fit = scratch->shared_act_bytes / llmc_cpu_rows_bytes(&p.rows);
     uint32_t step = fit < op->n_rows ? (uint32_t)fit : op->n_rows;
     for (p.first = 0; p.first < op->n_rows; p.first += step) {
         if (p.first) llmc_pool_barrier(thread->backend->pool); /* the rows of the pass before are still being read */
         p.n = llmc_cpu_min(step, op->n_rows - p.first);
-        place_forms(&p, scratch->shared_act, p.n);
+        llmc_cpu_rows_place(&p.rows, scratch->shared_act, p.n);
         prepare_shared(thread, &p);
         multiply(thread, &p);
     }

@@ -6,6 +6,7 @@ typedef struct check {
     const llmc_batch *batch;
     uint64_t max_page; /* of all segments */
     int64_t max_token;
+    uint32_t max_position;
 } check;
 
 /* Each test answers NULL or what is wrong; static text. */
@@ -44,6 +45,7 @@ static const char *batch_fault(check *c) {
     for (uint32_t i = 0; i < batch->n_tokens; i++) {
         if (batch->tokens[i] < 0) return "a token id is negative";
         if (batch->tokens[i] > c->max_token) c->max_token = batch->tokens[i];
+        if (batch->positions[i] > c->max_position) c->max_position = batch->positions[i];
     }
     if (batch->n_outputs > batch->n_tokens || (batch->n_outputs && !batch->output_rows)) return "too many output rows";
     for (uint32_t i = 0; i < batch->n_outputs; i++) {
@@ -54,6 +56,7 @@ static const char *batch_fault(check *c) {
 
 static const char *embed_fault(const check *c, const llmc_op_embed *op) {
     if (!op->weight || !op->dst) return "an address is missing";
+    if (op->by_position) return c->max_position >= op->weight->packed.rows ? "a position is beyond those learned" : NULL;
     return c->max_token >= (int64_t)op->weight->packed.rows ? "a token id is beyond the vocabulary" : NULL;
 }
 
@@ -63,18 +66,27 @@ static const char *rope_table_fault(const check *c, const llmc_op_rope_table *op
     return op->n_rot && (!op->inv_freq || !op->dst) ? "an address is missing" : NULL;
 }
 
+static const char *activation_fault(int activation, const float *up) {
+    if (activation < 0 || activation >= LLMC_ACTIVATIONS_KNOWN) return "unknown activation";
+    return llmc_activation_is_gated(activation) && !up ? "an input address is missing" : NULL;
+}
+
+static const char *input_fault(const llmc_op_matmul *op) {
+    if (op->input < LLMC_INPUT_PLAIN || op->input > LLMC_INPUT_ACTIVATION) return "unknown input transform";
+    if (!op->src) return "an input address is missing";
+    if (op->input == LLMC_INPUT_ACTIVATION) return activation_fault(op->activation, op->up);
+    return op->input != LLMC_INPUT_PLAIN && !op->norm ? "the norm's weight is missing" : NULL;
+}
+
 static const char *matmul_fault(const check *c, const llmc_op_matmul *op) {
     if (op->n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
     if (op->width == 0 || op->width > c->backend->scratch.max_width) return "input wider than reserved, or empty";
-    if (op->input < LLMC_INPUT_PLAIN || op->input > LLMC_INPUT_SWIGLU) return "unknown input transform";
     if (op->n_parts < 1 || op->n_parts > LLMC_MATMUL_PARTS) return "no parts, or too many";
-    if (!op->src || (op->input == LLMC_INPUT_SWIGLU && !op->up)) return "an input address is missing";
-    if (op->input == LLMC_INPUT_RMS_NORM && !op->norm) return "the norm's weight is missing";
     for (uint32_t i = 0; i < op->n_parts; i++) {
         if (!op->part[i].weight || !op->part[i].dst) return "an address of a part is missing";
         if (op->part[i].weight->packed.cols != op->width) return "a weight's columns are not the input's width";
     }
-    return NULL;
+    return input_fault(op);
 }
 
 static const char *kv_fault(const check *c, const llmc_kv_store *kv, uint32_t layer, uint32_t n_heads, uint32_t n_kv_heads,
@@ -92,6 +104,7 @@ static const char *rope_store_fault(const check *c, const llmc_op_rope_store *op
     if (!op->q || !op->k || !op->v || (op->n_rot && !op->table)) return "an address is missing";
     if (op->n_rot % 2 || op->n_rot > op->head_dim) return "more dimensions turn than there are, or an odd number";
     if (op->rope != LLMC_ROPE_INTERLEAVED && op->rope != LLMC_ROPE_HALVES) return "unknown kind of rope";
+    if (op->q_norm && op->head_norm != LLMC_NORM_RMS && op->head_norm != LLMC_NORM_LAYER) return "unknown kind of norm";
     return kv_fault(c, op->kv, op->layer, op->n_heads, op->n_kv_heads, op->head_dim);
 }
 
@@ -103,6 +116,74 @@ static const char *attention_fault(const check *c, const llmc_op_attention *op) 
 static const char *gather_fault(const check *c, const llmc_op_gather *op) {
     (void)c;
     return !op->src || !op->dst ? "an address is missing" : NULL;
+}
+
+static const char *norm_fault(const check *c, const llmc_op_norm *op) {
+    if (op->n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
+    if (op->width > c->backend->scratch.max_width) return "input wider than reserved";
+    if (op->norm < LLMC_NORM_NONE || op->norm > LLMC_NORM_LAYER) return "unknown kind of norm";
+    return !op->src || !op->dst || (op->norm && !op->weight) ? "an address is missing" : NULL;
+}
+
+static const char *routing_fault(const check *c, uint32_t n_rows, uint32_t n_experts, uint32_t n_used) {
+    if (n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
+    if (n_experts == 0 || n_experts > LLMC_CPU_MAX_EXPERTS) return "no experts, or too many";
+    return n_used == 0 || n_used > n_experts ? "a row uses no experts, or more than there are" : NULL;
+}
+
+static const char *route_fault(const check *c, const llmc_op_route *op) {
+    if (!op->logits || !op->routes) return "an address is missing";
+    if (op->gating < LLMC_GATE_SOFTMAX || op->gating > LLMC_GATE_SOFTMAX_OF_CHOSEN) return "unknown gating";
+    if (op->n_groups > 1) {
+        if (op->n_experts % op->n_groups || op->n_groups_used == 0 || op->n_groups_used > op->n_groups) return "wrong groups";
+        if (op->n_experts / op->n_groups * op->n_groups_used < op->n_used) return "groups with too few experts";
+    }
+    return routing_fault(c, op->n_rows, op->n_experts, op->n_used);
+}
+
+static const char *stack_fault(llmc_weight *const *weights, uint32_t n, uint32_t width) {
+    if (!weights) return "an address of weights is missing";
+    for (uint32_t i = 0; i < n; i++) {
+        if (!weights[i]) return "a weight of several is missing";
+        if (weights[i]->packed.cols != width) return "a weight's columns are not the input's width";
+        if (weights[i]->packed.rows != weights[0]->packed.rows || weights[i]->packed.type != weights[0]->packed.type) {
+            return "weights of experts or heads differ";
+        }
+    }
+    return NULL;
+}
+
+static const char *experts_fault(const check *c, const llmc_op_experts *op) {
+    if (op->width == 0 || op->width > c->backend->scratch.max_width) return "input wider than reserved, or empty";
+    if (op->n_parts < 1 || op->n_parts > LLMC_MATMUL_PARTS) return "no parts, or too many";
+    if (!op->src || !op->routes) return "an input address is missing";
+    if (op->input != LLMC_INPUT_PLAIN && op->input != LLMC_INPUT_ACTIVATION) return "unknown input transform";
+    const char *fault = op->input == LLMC_INPUT_ACTIVATION ? activation_fault(op->activation, op->up) : NULL;
+    if (!fault) fault = routing_fault(c, op->n_rows, op->n_experts, op->n_used);
+    for (uint32_t i = 0; i < op->n_parts && !fault; i++) {
+        fault =
+            op->part[i].dst ? stack_fault(op->part[i].weights, op->n_experts, op->width) : "an address of a part is missing";
+    }
+    return fault;
+}
+
+static const char *combine_fault(const check *c, const llmc_op_combine *op) {
+    if (!op->src || !op->dst || !op->routes) return "an address is missing";
+    return routing_fault(c, op->n_rows, op->n_experts, op->n_used);
+}
+
+static const char *split_latent_fault(const check *c, const llmc_op_split_latent *op) {
+    if (!op->norm || !op->kv || !op->heads || !op->q || !op->k || !op->v) return "an address is missing";
+    if (op->n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
+    return op->n_rot > op->key_length ? "more dimensions turn than there are" : NULL;
+}
+
+static const char *heads_fault(const check *c, const llmc_op_heads *op) {
+    if (op->n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
+    if (op->width == 0 || op->width > c->backend->scratch.max_width) return "input wider than reserved, or empty";
+    if (!op->src || !op->dst || op->n_heads == 0) return "an address is missing, or the heads";
+    const char *fault = stack_fault(op->weights, op->n_heads, op->width);
+    return !fault && op->src_stride < op->width ? "heads overlap" : fault;
 }
 
 static const char *op_fault(const check *c, const llmc_op *op) {
@@ -126,6 +207,20 @@ static const char *op_fault(const check *c, const llmc_op *op) {
     case LLMC_OP_SIGMOID:
     case LLMC_OP_BLOCKS:
         return llmc_cpu_recurrent_fault(c->batch, op);
+    case LLMC_OP_NORM:
+        return norm_fault(c, &op->u.norm);
+    case LLMC_OP_SOFT_CAP:
+        return op->u.soft_cap.x && op->u.soft_cap.cap > 0 ? NULL : "an address is missing, or the cap";
+    case LLMC_OP_ROUTE:
+        return route_fault(c, &op->u.route);
+    case LLMC_OP_EXPERTS:
+        return experts_fault(c, &op->u.experts);
+    case LLMC_OP_COMBINE:
+        return combine_fault(c, &op->u.combine);
+    case LLMC_OP_SPLIT_LATENT:
+        return split_latent_fault(c, &op->u.split_latent);
+    case LLMC_OP_HEADS:
+        return heads_fault(c, &op->u.heads);
     }
     return "unknown kind";
 }

@@ -171,7 +171,8 @@ static void fail_job(read_job *job, llmcall_status status, const llmcall_error *
 
 static void read_unit(read_job *job, const llmc_weight_source *source, uint32_t row, uint32_t n_rows, uint8_t *staging) {
     LLMCALL_INIT(llmcall_error, error);
-    llmcall_status status = job->reader->read(job->reader->user, source->tensor, row, n_rows, staging, &error);
+    llmcall_status status =
+        job->reader->read(job->reader->user, source->tensor, source->first_row + row, n_rows, staging, &error);
     if (status != LLMCALL_OK) {
         fail_job(job, status, &error);
         return;

@@ -1,0 +1,44 @@
+/* Activations, portable: the definition that the other tiers equal. */
+#include "kernels/cpu/activation.h"
+
+#include "kernels/cpu/vecmath.h"
+
+static void swiglu(const float *gate, const float *up, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = llmc_silu(gate[i]) * up[i];
+}
+
+static void geglu(const float *gate, const float *up, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu(gate[i]) * up[i];
+}
+
+static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) {
+        float g = gate[i] > LLMC_CLAMPED_LIMIT ? LLMC_CLAMPED_LIMIT : gate[i];
+        float u = up[i] > LLMC_CLAMPED_LIMIT ? LLMC_CLAMPED_LIMIT : up[i] < -LLMC_CLAMPED_LIMIT ? -LLMC_CLAMPED_LIMIT : up[i];
+        y[i] = g / (1.0f + llmc_expf(g * -LLMC_CLAMPED_ALPHA)) * (u + 1.0f);
+    }
+}
+
+static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
+    (void)up;
+    for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu(gate[i]);
+}
+
+static void relu_squared(const float *gate, const float *up, uint32_t n, float *y) {
+    (void)up;
+    for (uint32_t i = 0; i < n; i++) y[i] = gate[i] < 0.0f ? 0.0f : gate[i] * gate[i];
+}
+
+void llmc_activation_kernels_init(llmc_activation_kernels *kernels, llmc_cpu_tier tier) {
+    *kernels = (llmc_activation_kernels){.of = {[LLMC_SWIGLU] = swiglu,
+                                                [LLMC_GEGLU] = geglu,
+                                                [LLMC_SWIGLU_CLAMPED] = swiglu_clamped,
+                                                [LLMC_GELU] = gelu,
+                                                [LLMC_RELU_SQUARED] = relu_squared}};
+    if (tier < LLMC_TIER_AVX2) return;
+#ifdef LLMC_X86
+    llmc_activation_kernels_avx2(kernels);
+    if (tier < LLMC_TIER_AVX512) return;
+    llmc_activation_kernels_avx512(kernels);
+#endif
+}

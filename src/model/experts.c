@@ -1,0 +1,70 @@
+/* The feed-forward of a layer with experts: a router gives every row a few of them, and their results are added by its weights;
+ * a shared expert takes every row. */
+#include "model/op_writer.h"
+
+static void add_route(llmc_op_writer *w, const llmc_layer *l, uint32_t rows) {
+    const llmc_expert_params *e = &w->h->experts;
+    llmc_write_op(w, LLMC_OP_ROUTE)->u.route = (llmc_op_route){.n_rows = rows,
+                                                               .n_experts = e->n,
+                                                               .n_used = e->n_used,
+                                                               .gating = e->gating,
+                                                               .normalize = e->normalize,
+                                                               .scale = e->scale,
+                                                               .n_groups = e->n_groups,
+                                                               .n_groups_used = e->n_groups_used,
+                                                               .logits = w->a->router,
+                                                               .selection = l->router_selection,
+                                                               .routes = w->a->routes};
+}
+
+static llmc_op_experts *add_products(llmc_op_writer *w, uint32_t rows, uint32_t width, const float *src) {
+    llmc_op_experts *op = &llmc_write_op(w, LLMC_OP_EXPERTS)->u.experts;
+    *op = (llmc_op_experts){.n_rows = rows, .n_experts = w->h->experts.n, .n_used = w->h->experts.n_used, .width = width};
+    op->src = src;
+    op->routes = w->a->routes;
+    return op;
+}
+
+static void add_part(llmc_op_experts *op, llmc_weight *const *weights, const float *bias, float *dst) {
+    op->part[op->n_parts].weights = weights;
+    op->part[op->n_parts].bias = bias;
+    op->part[op->n_parts].dst = dst;
+    op->n_parts++;
+}
+
+void llmc_write_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
+    llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
+    llmc_add_part(m, l->router, l->router_bias, w->a->router);
+    add_route(w, l, rows);
+    llmc_op_experts *op = add_products(w, rows, w->h->width, x);
+    add_part(op, l->gate_experts, l->gate_experts_bias, w->a->gate);
+    add_part(op, l->up_experts, l->up_experts_bias, w->a->up);
+    op = add_products(w, rows, w->h->experts.n_ff, w->a->gate);
+    op->input = LLMC_INPUT_ACTIVATION;
+    op->activation = w->h->arch->activation;
+    op->up = w->a->up;
+    add_part(op, l->down_experts, l->down_experts_bias, w->a->expert_rows);
+}
+
+static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
+    llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, w->a->normed);
+    llmc_add_part(m, l->gate_shared, NULL, w->a->gate);
+    llmc_add_part(m, l->up_shared, NULL, w->a->up);
+    m = llmc_write_residual(w, rows, w->h->experts.n_ff_shared, w->a->gate, l->down_shared, NULL, NULL, x);
+    m->input = LLMC_INPUT_ACTIVATION;
+    m->activation = w->h->arch->activation;
+    m->up = w->a->up;
+}
+
+void llmc_write_experts_sum(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
+    const llmc_expert_params *e = &w->h->experts;
+    llmc_write_op(w, LLMC_OP_COMBINE)->u.combine = (llmc_op_combine){.n_rows = rows,
+                                                                     .n_experts = e->n,
+                                                                     .n_used = e->n_used,
+                                                                     .width = w->h->width,
+                                                                     .scale = w->h->residual_scale,
+                                                                     .routes = w->a->routes,
+                                                                     .src = w->a->expert_rows,
+                                                                     .dst = x};
+    if (e->n_ff_shared) add_shared(w, l, rows, x);
+}

@@ -1,0 +1,50 @@
+/* What the files of the forward pass share: where the next operation goes, and the operations that several of them write. */
+#ifndef LLMC_OP_WRITER_H
+#define LLMC_OP_WRITER_H
+
+#include "model/forward.h"
+
+typedef struct llmc_op_writer {
+    const llmc_forward_parts *parts;
+    const llmc_hparams *h;
+    const llmc_activations *a;
+    llmc_op *ops;
+    uint32_t n;
+} llmc_op_writer;
+
+static inline llmc_op *llmc_write_op(llmc_op_writer *w, llmc_op_kind kind) {
+    llmc_op *op = &w->ops[w->n++];
+    *op = (llmc_op){.kind = kind};
+    return op;
+}
+
+static inline int llmc_norm_kind(const llmc_hparams *h) {
+    return h->arch->layer_norm ? LLMC_NORM_LAYER : LLMC_NORM_RMS;
+}
+
+/* Of rows of src; parts are added. */
+llmc_op_matmul *llmc_write_matmul(llmc_op_writer *w, uint32_t rows, uint32_t width, const float *src);
+void llmc_add_part(llmc_op_matmul *m, const llmc_weight *weight, const float *bias, float *dst);
+void llmc_norm_input(const llmc_op_writer *w, llmc_op_matmul *m, const float *norm,
+                     const float *bias); /* norm NULL: src as it is */
+
+/* dst = norm(src) * 1; more is set by the caller. */
+llmc_op_norm *llmc_write_norm(llmc_op_writer *w, uint32_t rows, uint32_t width, const float *norm, const float *bias,
+                              const float *src, float *dst);
+
+/* x += residual_scale * norm(activated src . weight^T + bias), norm NULL: without. The caller sets the input of the matmul that
+ * is returned. */
+llmc_op_matmul *llmc_write_residual(llmc_op_writer *w, uint32_t rows, uint32_t width, const float *src,
+                                    const llmc_weight *weight, const float *bias, const float *norm, float *x);
+
+/* The feed-forward of one layer by experts: up to the sum, and the sum. */
+void llmc_write_experts(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, const float *x);
+void llmc_write_experts_sum(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, float *x);
+
+void llmc_write_rope_store(llmc_op_writer *w, uint32_t layer);
+
+/* Latent attention: up to what is stored, and of what was attended its values, into q. */
+void llmc_write_latent(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
+void llmc_write_latent_values(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
+
+#endif

@@ -1,0 +1,347 @@
+/* The tensor table: names and shapes as GGUF files have them. */
+#include "model/tensor_table.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/weights.h"
+
+enum { NAME_SIZE = 96 };
+
+#define GLOBAL(field) offsetof(llmc_weights, field)
+#define LAYER(field)  offsetof(llmc_layer, field)
+#define VECTOR(name, slot, n, need)                                                                                            \
+    { name, slot, LLMC_TENSOR_VECTOR, LLMC_DIM_NONE, LLMC_DIM_NONE, n, need, LLMC_DIM_NONE, LLMC_DIM_NONE }
+#define VECTORS(name, slot, rows, n, need)                                                                                     \
+    { name, slot, LLMC_TENSOR_VECTOR, LLMC_DIM_NONE, rows, n, need, LLMC_DIM_NONE, LLMC_DIM_NONE }
+#define VECTOR_OF(name, slot, n, need, first, total)                                                                           \
+    { name, slot, LLMC_TENSOR_VECTOR, LLMC_DIM_NONE, LLMC_DIM_NONE, n, need, first, total }
+#define MATRIX(name, slot, rows, cols, need)                                                                                   \
+    { name, slot, LLMC_TENSOR_MATRIX, LLMC_DIM_NONE, rows, cols, need, LLMC_DIM_NONE, LLMC_DIM_NONE }
+#define MATRIX_OF(name, slot, rows, cols, need, first, total)                                                                  \
+    { name, slot, LLMC_TENSOR_MATRIX, LLMC_DIM_NONE, rows, cols, need, first, total }
+#define STACK(name, slot, count, rows, cols, need)                                                                             \
+    { name, slot, LLMC_TENSOR_STACK, count, rows, cols, need, LLMC_DIM_NONE, LLMC_DIM_NONE }
+#define STACK_OF(name, slot, count, rows, cols, need, first, total)                                                            \
+    { name, slot, LLMC_TENSOR_STACK, count, rows, cols, need, first, total }
+
+static const llmc_tensor_row global_tensors[] = {
+    MATRIX("token_embd.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_ALWAYS),
+    MATRIX("position_embd.weight", GLOBAL(positions), LLMC_DIM_CONTEXT, LLMC_DIM_WIDTH, LLMC_NEED_POSITIONS),
+    VECTOR("output_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_ALWAYS),
+    VECTOR("output_norm.bias", GLOBAL(output_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
+    MATRIX("output.weight", GLOBAL(output), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
+    VECTOR("output.bias", GLOBAL(output_bias), LLMC_DIM_VOCAB, LLMC_NEED_OUTPUT_BIAS),
+};
+
+static const llmc_tensor_row rope_factors[LLMC_N_ROPE_FACTORS] = {
+    VECTOR("rope_freqs.weight", 0, LLMC_DIM_ROPE_PAIRS, LLMC_NEED_OPTIONAL),
+    VECTOR("rope_factors_short.weight", 0, LLMC_DIM_ROPE_PAIRS, LLMC_NEED_OPTIONAL),
+    VECTOR("rope_factors_long.weight", 0, LLMC_DIM_ROPE_PAIRS, LLMC_NEED_OPTIONAL),
+};
+
+static const llmc_tensor_row layer_tensors[] = {
+    VECTOR("attn_norm.weight", LAYER(attn_norm), LLMC_DIM_WIDTH, LLMC_NEED_ATTN_NORM),
+    VECTOR("attn_norm.bias", LAYER(attn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
+    VECTOR("attn_norm_2.weight", LAYER(attn_norm_2), LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
+    VECTOR("attn_norm_2.bias", LAYER(attn_norm_2_bias), LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
+    MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
+    MATRIX("attn_k.weight", LAYER(wk), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
+    MATRIX("attn_v.weight", LAYER(wv), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
+    MATRIX_OF("attn_qkv.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_NONE, LLMC_DIM_QKV),
+    MATRIX_OF("attn_qkv.weight", LAYER(wk), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_Q, LLMC_DIM_QKV),
+    MATRIX_OF("attn_qkv.weight", LAYER(wv), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_Q_KV, LLMC_DIM_QKV),
+    VECTOR("attn_q.bias", LAYER(bq), LLMC_DIM_Q, LLMC_NEED_QKV_BIAS),
+    VECTOR("attn_k.bias", LAYER(bk), LLMC_DIM_KV, LLMC_NEED_QKV_BIAS),
+    VECTOR("attn_v.bias", LAYER(bv), LLMC_DIM_KV, LLMC_NEED_QKV_BIAS),
+    VECTOR_OF("attn_qkv.bias", LAYER(bq), LLMC_DIM_Q, LLMC_NEED_QKV_FUSED_BIAS, LLMC_DIM_NONE, LLMC_DIM_QKV),
+    VECTOR_OF("attn_qkv.bias", LAYER(bk), LLMC_DIM_KV, LLMC_NEED_QKV_FUSED_BIAS, LLMC_DIM_Q, LLMC_DIM_QKV),
+    VECTOR_OF("attn_qkv.bias", LAYER(bv), LLMC_DIM_KV, LLMC_NEED_QKV_FUSED_BIAS, LLMC_DIM_Q_KV, LLMC_DIM_QKV),
+    VECTOR("attn_q_norm.weight", LAYER(q_norm), LLMC_DIM_HEAD, LLMC_NEED_HEAD_NORM),
+    VECTOR("attn_k_norm.weight", LAYER(k_norm), LLMC_DIM_HEAD, LLMC_NEED_HEAD_NORM),
+    VECTOR("attn_q_norm.weight", LAYER(q_norm), LLMC_DIM_Q, LLMC_NEED_ROW_NORM),
+    VECTOR("attn_k_norm.weight", LAYER(k_norm), LLMC_DIM_KV, LLMC_NEED_ROW_NORM),
+    VECTORS("attn_q_norm.weight", LAYER(q_norm), LLMC_DIM_HEADS, LLMC_DIM_HEAD, LLMC_NEED_EACH_NORM),
+    VECTORS("attn_k_norm.weight", LAYER(k_norm), LLMC_DIM_KV_HEADS, LLMC_DIM_HEAD, LLMC_NEED_EACH_NORM),
+    VECTOR("attn_sinks.weight", LAYER(sinks), LLMC_DIM_HEADS, LLMC_NEED_SINKS),
+    MATRIX("attn_q_a.weight", LAYER(q_a), LLMC_DIM_Q_RANK, LLMC_DIM_WIDTH, LLMC_NEED_LATENT_Q_RANK),
+    VECTOR("attn_q_a_norm.weight", LAYER(q_a_norm), LLMC_DIM_Q_RANK, LLMC_NEED_LATENT_Q_RANK),
+    MATRIX("attn_q_b.weight", LAYER(q_b), LLMC_DIM_Q_LATENT, LLMC_DIM_Q_RANK, LLMC_NEED_LATENT_Q_RANK),
+    MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q_LATENT, LLMC_DIM_WIDTH, LLMC_NEED_LATENT_Q),
+    MATRIX("attn_kv_a_mqa.weight", LAYER(kv_a), LLMC_DIM_HEAD_DIM_LATENT, LLMC_DIM_WIDTH, LLMC_NEED_LATENT),
+    VECTOR("attn_kv_a_norm.weight", LAYER(kv_a_norm), LLMC_DIM_KV_RANK, LLMC_NEED_LATENT),
+    STACK("attn_k_b.weight", LAYER(k_b), LLMC_DIM_HEADS, LLMC_DIM_KV_RANK, LLMC_DIM_KEY_STILL, LLMC_NEED_LATENT),
+    STACK("attn_v_b.weight", LAYER(v_b), LLMC_DIM_HEADS, LLMC_DIM_VALUE_LATENT, LLMC_DIM_KV_RANK, LLMC_NEED_LATENT),
+    MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_Q, LLMC_NEED_OUT),
+    MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_ATTENDED_LATENT, LLMC_NEED_LATENT),
+    VECTOR("attn_output.bias", LAYER(bo), LLMC_DIM_WIDTH, LLMC_NEED_OUT_BIAS),
+    VECTOR("post_attention_norm.weight", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
+    VECTOR("ffn_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM),
+    VECTOR("ffn_norm.bias", LAYER(ffn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BIAS),
+    VECTOR("post_attention_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_AS_POST),
+    VECTOR("post_ffw_norm.weight", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
+    MATRIX("ffn_gate.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE),
+    MATRIX("ffn_up.weight", LAYER(w_up), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_UP),
+    MATRIX_OF("ffn_up.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE_UP_FUSED, LLMC_DIM_NONE,
+              LLMC_DIM_FF_2),
+    MATRIX_OF("ffn_up.weight", LAYER(w_up), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE_UP_FUSED, LLMC_DIM_FF, LLMC_DIM_FF_2),
+    MATRIX("ffn_down.weight", LAYER(w_down), LLMC_DIM_WIDTH, LLMC_DIM_FF, LLMC_NEED_DOWN),
+    VECTOR("ffn_gate.bias", LAYER(b_gate), LLMC_DIM_FF, LLMC_NEED_GATE_BIAS),
+    VECTOR("ffn_up.bias", LAYER(b_up), LLMC_DIM_FF, LLMC_NEED_FFN_BIAS),
+    VECTOR("ffn_down.bias", LAYER(b_down), LLMC_DIM_WIDTH, LLMC_NEED_FFN_BIAS),
+    MATRIX("ffn_gate_inp.weight", LAYER(router), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS),
+    VECTOR("ffn_gate_inp.bias", LAYER(router_bias), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_BIAS),
+    VECTOR("exp_probs_b.bias", LAYER(router_selection), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_SELECTION),
+    STACK("ffn_gate_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
+          LLMC_NEED_EXPERTS_GATE_UP),
+    STACK("ffn_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
+          LLMC_NEED_EXPERTS_GATE_UP),
+    STACK_OF("ffn_gate_up_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
+             LLMC_NEED_EXPERTS_GATE_UP_FUSED, LLMC_DIM_NONE, LLMC_DIM_EXPERT_FF_2),
+    STACK_OF("ffn_gate_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
+             LLMC_NEED_EXPERTS_GATE_UP_FUSED, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_FF_2),
+    STACK("ffn_down_exps.weight", LAYER(down_experts), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_DIM_EXPERT_FF, LLMC_NEED_EXPERTS),
+    VECTORS("ffn_gate_exps.bias", LAYER(gate_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_NEED_EXPERTS_BIAS),
+    VECTORS("ffn_up_exps.bias", LAYER(up_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_NEED_EXPERTS_BIAS),
+    VECTORS("ffn_down_exps.bias", LAYER(down_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_BIAS),
+    MATRIX("ffn_gate_shexp.weight", LAYER(gate_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
+    MATRIX("ffn_up_shexp.weight", LAYER(up_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
+    MATRIX("ffn_down_shexp.weight", LAYER(down_shared), LLMC_DIM_WIDTH, LLMC_DIM_SHARED_FF, LLMC_NEED_SHARED),
+};
+
+/* Left behind by converters; nothing reads them. */
+static const char *const ignored_layer_tensors[] = {"attn_rot_embd", "attn_rot_embd.weight", "attn.rotary_emb.inv_freq",
+                                                    "rope_freqs.weight"};
+
+enum {
+    N_GLOBAL = sizeof global_tensors / sizeof global_tensors[0],
+    N_LAYER = sizeof layer_tensors / sizeof layer_tensors[0],
+    N_IGNORED = sizeof ignored_layer_tensors / sizeof ignored_layer_tensors[0]
+};
+
+llmc_tensor_list llmc_global_tensors(void) {
+    return (llmc_tensor_list){.rows = global_tensors, .n = N_GLOBAL};
+}
+
+llmc_tensor_list llmc_layer_tensors(void) {
+    return (llmc_tensor_list){.rows = layer_tensors, .n = N_LAYER};
+}
+
+const llmc_tensor_row *llmc_rope_factors(int which) {
+    return &rope_factors[which];
+}
+
+int llmc_tensor_ignored(const char *name) {
+    for (size_t i = 0; i < N_IGNORED; i++) {
+        if (strcmp(ignored_layer_tensors[i], name) == 0) return 1;
+    }
+    return 0;
+}
+
+uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
+    const uint32_t q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+    switch (d) {
+    case LLMC_DIM_NONE:
+        return 1;
+    case LLMC_DIM_WIDTH:
+        return h->width;
+    case LLMC_DIM_Q:
+        return q;
+    case LLMC_DIM_KV:
+        return kv;
+    case LLMC_DIM_Q_KV:
+        return q + kv;
+    case LLMC_DIM_QKV:
+        return q + 2 * kv;
+    case LLMC_DIM_HEADS:
+        return h->n_heads;
+    case LLMC_DIM_KV_HEADS:
+        return h->n_kv_heads;
+    case LLMC_DIM_HEAD:
+        return h->head_dim;
+    case LLMC_DIM_FF:
+        return h->n_ff;
+    case LLMC_DIM_FF_2:
+        return 2 * h->n_ff;
+    case LLMC_DIM_VOCAB:
+        return h->n_vocab;
+    case LLMC_DIM_CONTEXT:
+        return h->context_length;
+    case LLMC_DIM_ROPE_PAIRS:
+        return h->rope.n_rot / 2;
+    case LLMC_DIM_EXPERTS:
+        return h->experts.n;
+    case LLMC_DIM_EXPERT_FF:
+        return h->experts.n_ff;
+    case LLMC_DIM_EXPERT_FF_2:
+        return 2 * h->experts.n_ff;
+    case LLMC_DIM_SHARED_FF:
+        return h->experts.n_ff_shared;
+    case LLMC_DIM_Q_RANK:
+        return h->latent.q_rank;
+    case LLMC_DIM_Q_LATENT:
+        return h->n_heads * h->latent.key_length;
+    case LLMC_DIM_ATTENDED_LATENT:
+        return h->n_heads * h->latent.value_length;
+    case LLMC_DIM_KV_RANK:
+        return h->latent.kv_rank;
+    case LLMC_DIM_HEAD_DIM_LATENT:
+        return h->latent.kv_rank + h->rope.n_rot;
+    case LLMC_DIM_KEY_STILL:
+        return h->latent.key_length - h->rope.n_rot;
+    case LLMC_DIM_VALUE_LATENT:
+        return h->latent.value_length;
+    }
+    return 0;
+}
+
+uint32_t llmc_tensor_first(const llmc_hparams *h, const llmc_tensor_row *row) {
+    return row->first == LLMC_DIM_NONE ? 0 : llmc_dim_size(h, row->first);
+}
+
+uint32_t llmc_tensor_total(const llmc_hparams *h, const llmc_tensor_row *row) {
+    if (row->total != LLMC_DIM_NONE) return llmc_dim_size(h, row->total);
+    return llmc_dim_size(h, row->kind == LLMC_TENSOR_VECTOR && row->rows == LLMC_DIM_NONE ? row->cols : row->rows);
+}
+
+static llmc_presence required_if(int condition) {
+    return condition ? LLMC_REQUIRED : LLMC_ABSENT;
+}
+
+static llmc_presence if_there(int condition, llmc_presence then) {
+    return condition ? then : LLMC_ABSENT;
+}
+
+static int has_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "blk.%u.%s", layer, rest);
+    return llmc_gguf_find_tensor(gguf, name) != NULL;
+}
+
+llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *h, uint32_t layer) {
+    llmc_layer_facts facts = {.hparams = h, .experts = (h->layer[layer] & LLMC_LAYER_EXPERTS) != 0};
+    facts.fused_qkv = has_tensor(gguf, layer, "attn_qkv.weight");
+    facts.fused_experts = facts.experts && has_tensor(gguf, layer, "ffn_gate_up_exps.weight");
+    return facts;
+}
+
+static llmc_presence norm_presence(const llmc_layer_facts *f, llmc_need needed) {
+    const llmc_arch *a = f->hparams->arch;
+    llmc_presence ffn = a->pre_norm == LLMC_PRE_NORM_BOTH ? LLMC_REQUIRED : LLMC_ABSENT;
+    if (a->pre_norm == LLMC_PRE_NORM_OPTIONAL) ffn = LLMC_OPTIONAL;
+    switch (needed) {
+    case LLMC_NEED_ATTN_NORM:
+        return required_if(a->pre_norm != LLMC_PRE_NORM_NONE);
+    case LLMC_NEED_NORM_BIAS:
+        return a->norm_bias;
+    case LLMC_NEED_FFN_NORM:
+        return if_there(!a->ffn_norm_named_post, ffn);
+    case LLMC_NEED_FFN_NORM_BIAS:
+        return ffn == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn);
+    case LLMC_NEED_FFN_NORM_AS_POST:
+        return if_there(a->ffn_norm_named_post, ffn);
+    case LLMC_NEED_HEAD_NORM:
+        return if_there(a->head_norm_kind == LLMC_HEAD_NORM_RMS || a->head_norm_kind == LLMC_HEAD_NORM_TURNED, a->head_norm);
+    case LLMC_NEED_ROW_NORM:
+        return if_there(a->head_norm_kind == LLMC_HEAD_NORM_ROW, a->head_norm);
+    case LLMC_NEED_EACH_NORM:
+        return if_there(a->head_norm_kind == LLMC_HEAD_NORM_EACH, a->head_norm);
+    default:
+        return required_if(a->post_norms);
+    }
+}
+
+static llmc_presence attention_presence(const llmc_layer_facts *f, llmc_need needed) {
+    const llmc_arch *a = f->hparams->arch;
+    switch (needed) {
+    case LLMC_NEED_QKV:
+        return required_if(!a->latent && !f->fused_qkv);
+    case LLMC_NEED_QKV_FUSED:
+        return required_if(!a->latent && f->fused_qkv);
+    case LLMC_NEED_QKV_BIAS:
+        return if_there(!f->fused_qkv, a->qkv_bias);
+    case LLMC_NEED_QKV_FUSED_BIAS:
+        return if_there(f->fused_qkv, a->qkv_bias);
+    case LLMC_NEED_OUT:
+        return required_if(!a->latent);
+    case LLMC_NEED_OUT_BIAS:
+        return a->out_bias;
+    case LLMC_NEED_SINKS:
+        return a->sinks;
+    case LLMC_NEED_LATENT:
+        return required_if(a->latent);
+    case LLMC_NEED_LATENT_Q:
+        return required_if(a->latent && f->hparams->latent.q_rank == 0);
+    default:
+        return required_if(a->latent && f->hparams->latent.q_rank > 0);
+    }
+}
+
+static llmc_presence ffn_presence(const llmc_layer_facts *f, llmc_need needed) {
+    const llmc_arch *a = f->hparams->arch;
+    int gated = llmc_activation_is_gated(a->activation), dense = !f->experts;
+    switch (needed) {
+    case LLMC_NEED_GATE:
+        return required_if(dense && gated && !a->fused_gate_up);
+    case LLMC_NEED_UP:
+        return required_if(dense && !a->fused_gate_up);
+    case LLMC_NEED_GATE_UP_FUSED:
+        return required_if(dense && a->fused_gate_up);
+    case LLMC_NEED_DOWN:
+        return required_if(dense);
+    case LLMC_NEED_GATE_BIAS:
+        return if_there(dense && gated, a->ffn_bias);
+    case LLMC_NEED_FFN_BIAS:
+        return if_there(dense, a->ffn_bias);
+    case LLMC_NEED_EXPERTS_GATE_UP:
+        return required_if(f->experts && !f->fused_experts);
+    case LLMC_NEED_EXPERTS_GATE_UP_FUSED:
+        return required_if(f->fused_experts);
+    case LLMC_NEED_EXPERTS_BIAS:
+        return required_if(f->experts && a->experts_biased);
+    case LLMC_NEED_EXPERTS_SELECTION:
+        return if_there(f->experts, LLMC_OPTIONAL);
+    case LLMC_NEED_SHARED:
+        return required_if(f->experts && f->hparams->experts.n_ff_shared > 0);
+    default:
+        return required_if(f->experts);
+    }
+}
+
+llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) {
+    const llmc_arch *a = f->hparams->arch;
+    switch (needed) {
+    case LLMC_NEED_ALWAYS:
+        return LLMC_REQUIRED;
+    case LLMC_NEED_OPTIONAL:
+        return LLMC_OPTIONAL;
+    case LLMC_NEED_POSITIONS:
+        return required_if(a->positions);
+    case LLMC_NEED_OUTPUT_BIAS:
+        return a->output_bias;
+    case LLMC_NEED_QKV:
+    case LLMC_NEED_QKV_FUSED:
+    case LLMC_NEED_QKV_BIAS:
+    case LLMC_NEED_QKV_FUSED_BIAS:
+    case LLMC_NEED_OUT:
+    case LLMC_NEED_OUT_BIAS:
+    case LLMC_NEED_SINKS:
+    case LLMC_NEED_LATENT:
+    case LLMC_NEED_LATENT_Q:
+    case LLMC_NEED_LATENT_Q_RANK:
+        return attention_presence(f, needed);
+    case LLMC_NEED_ATTN_NORM:
+    case LLMC_NEED_NORM_BIAS:
+    case LLMC_NEED_FFN_NORM:
+    case LLMC_NEED_FFN_NORM_BIAS:
+    case LLMC_NEED_FFN_NORM_AS_POST:
+    case LLMC_NEED_HEAD_NORM:
+    case LLMC_NEED_ROW_NORM:
+    case LLMC_NEED_EACH_NORM:
+    case LLMC_NEED_POST_NORMS:
+        return norm_presence(f, needed);
+    default:
+        return ffn_presence(f, needed);
+    }
+}
