@@ -16,6 +16,7 @@ static const struct {
     {"tokenizer.ggml.unknown_token_id", offsetof(llmc_vocab_source, unk)},
     {"tokenizer.ggml.padding_token_id", offsetof(llmc_vocab_source, pad)},
     {"tokenizer.ggml.seperator_token_id", offsetof(llmc_vocab_source, sep)}, /* the key's own spelling */
+    {"tokenizer.ggml.cls_token_id", offsetof(llmc_vocab_source, cls)},
 };
 
 static const struct {
@@ -26,6 +27,8 @@ static const struct {
     {"tokenizer.ggml.add_eos_token", offsetof(llmc_vocab_source, add_eos)},
     {"tokenizer.ggml.add_space_prefix", offsetof(llmc_vocab_source, add_space_prefix)},
     {"tokenizer.ggml.remove_extra_whitespaces", offsetof(llmc_vocab_source, remove_extra_whitespaces)},
+    {"tokenizer.ggml.normalizer.lowercase", offsetof(llmc_vocab_source, lowercase)},
+    {"tokenizer.ggml.normalizer.strip_accents", offsetof(llmc_vocab_source, strip_accents)},
 };
 
 static int32_t *slot_of(llmc_vocab_source *source, size_t offset) {
@@ -98,7 +101,7 @@ static llmcall_status read_merges(const llmc_env *env, const llmc_gguf *gguf, ll
     const char *key = "tokenizer.ggml.merges";
     llmc_gguf_array array;
     int found = 0;
-    if (strcmp(vocab->model, "gpt2") != 0) return LLMCALL_OK;
+    if (strcmp(vocab->model, "gpt2") != 0 && strcmp(vocab->model, "gemma4") != 0) return LLMCALL_OK;
     llmcall_status status = llmc_gguf_get_array(gguf, key, &array, &found, error);
     if (status != LLMCALL_OK) return status;
     if (!found) return fail_key(error, key, "is missing");
@@ -141,13 +144,9 @@ static llmcall_status read_types(const llmc_env *env, const llmc_gguf *gguf, llm
     return status;
 }
 
-/* Converters write 0xffffffff for "none". SentencePiece files without these keys mean the ids that its trainer gives. */
+/* Converters write 0xffffffff for "none". */
 static llmcall_status read_special_ids(const llmc_gguf *gguf, llmc_vocab *vocab, llmcall_error *error) {
     llmc_vocab_source *source = &vocab->source;
-    if (strcmp(vocab->model, "llama") == 0) {
-        source->unk = 0;
-        if (source->n_tokens > 2) source->bos = 1, source->eos = 2;
-    }
     for (size_t i = 0; i < sizeof special_ids / sizeof special_ids[0]; i++) {
         const char *key = special_ids[i].key;
         uint32_t id = 0;
@@ -172,6 +171,40 @@ static llmcall_status read_switches(const llmc_gguf *gguf, llmc_vocab_source *so
         if (found) *slot_of(source, switches[i].slot) = value;
     }
     return LLMCALL_OK;
+}
+
+/* llama.cpp knows the vocabularies whose special tokens swallow white space by these names. */
+static const struct {
+    const char *key, *part; /* of its value, in lower case */
+    llmc_swallow swallow;
+} swallowing[] = {{"tokenizer.ggml.pre", "jina-v2-de", LLMC_SWALLOW_BEFORE_MASK},
+                  {"tokenizer.ggml.pre", "jina-v2-es", LLMC_SWALLOW_BEFORE_MASK},
+                  {"tokenizer.ggml.pre", "jina-v2-code", LLMC_SWALLOW_BEFORE_MASK},
+                  {"general.architecture", "nomic-bert-moe", LLMC_SWALLOW_BEFORE_MASK},
+                  {"general.architecture", "jina-bert-v3", LLMC_SWALLOW_BEFORE_MASK},
+                  {"general.name", "phi-3", LLMC_SWALLOW_AFTER_PHI3},
+                  {"general.name", "phi3", LLMC_SWALLOW_AFTER_PHI3},
+                  {"general.name", "modern-bert", LLMC_SWALLOW_BEFORE_MASK}};
+
+static int has_part(const char *text, size_t size, const char *part) {
+    const size_t length = strlen(part);
+    for (size_t at = 0; at + length <= size; at++) {
+        size_t n = 0;
+        while (n < length && (text[at + n] >= 'A' && text[at + n] <= 'Z' ? text[at + n] + 0x20 : text[at + n]) == part[n]) n++;
+        if (n == length) return 1;
+    }
+    return 0;
+}
+
+static void read_swallow(const llmc_gguf *gguf, llmc_vocab_source *source) {
+    for (size_t i = 0; i < sizeof swallowing / sizeof swallowing[0] && !source->swallow; i++) {
+        const char *text = NULL;
+        size_t size = 0;
+        int found = 0;
+        if (llmc_gguf_get_string(gguf, swallowing[i].key, &text, &size, &found, NULL) == LLMCALL_OK && found &&
+            has_part(text, size, swallowing[i].part))
+            source->swallow = swallowing[i].swallow;
+    }
 }
 
 static void set_absent(llmc_vocab_source *source) {
@@ -199,6 +232,7 @@ llmcall_status llmc_vocab_read(const llmc_env *env, const llmc_gguf *gguf, llmc_
     if (status == LLMCALL_OK) status = read_types(env, gguf, vocab, error);
     if (status == LLMCALL_OK) status = read_special_ids(gguf, vocab, error);
     if (status == LLMCALL_OK) status = read_switches(gguf, &vocab->source, error);
+    if (status == LLMCALL_OK) read_swallow(gguf, &vocab->source);
     return status;
 }
 

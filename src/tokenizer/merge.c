@@ -76,7 +76,7 @@ static size_t first_symbol(const llmc_vocabulary *v, const char *text, size_t si
 /* What two neighbours become: its id, with *rank, which is NO_RANK if nothing. text and size are those of both. */
 static int32_t join_of(const llmc_vocabulary *v, const char *text, size_t size, int32_t left, int32_t right, uint32_t *rank) {
     *rank = NO_RANK;
-    if (v->byte_level) {
+    if (v->by_merges) {
         const llmc_merge_slot *merge = left >= 0 && right >= 0 ? llmc_vocabulary_find_merge(v, left, right) : NULL;
         if (!merge) return -1;
         *rank = merge->rank;

@@ -111,26 +111,42 @@ static void mark_names(llmc_specials *s, llmc_vocabulary *v) {
     correct_ends(v);
 }
 
+/* Whether a token swallows white space before or after it. */
+static int swallows(llmc_swallow swallow, int attributes, const char *name) {
+    static const char *const exceptions[] = {"<unk>", "<s>", "<|endoftext|>"};
+    if (swallow == LLMC_SWALLOW_BEFORE_MASK) return strcmp(name, "<mask>") == 0 || strcmp(name, "[MASK]") == 0;
+    for (size_t i = 0; i < COUNT(exceptions); i++)
+        if (strcmp(exceptions[i], name) == 0) return 0;
+    return (attributes & (LLMC_ATTR_CONTROL | LLMC_ATTR_UNKNOWN | LLMC_ATTR_USER_DEFINED)) != 0;
+}
+
+static void mark_swallowing(llmc_vocabulary *v, llmc_swallow swallow) {
+    for (uint32_t id = 0; swallow && id < v->n_tokens; id++) {
+        uint32_t size;
+        if (swallows(swallow, v->attributes[id], llmc_vocabulary_name(v, id, &size))) mark(v, (int32_t)id, LLMC_ATTR_SWALLOWS);
+    }
+}
+
 static llmcall_status read_ids(llmc_specials *s, const llmc_vocabulary *v, const llmc_vocab_source *source,
-                               llmcall_error *error) {
-    /* SentencePiece vocabularies that name none have these */
-    const int32_t bos = v->byte_level ? -1 : 1, eos = v->byte_level ? -1 : 2, unk = v->byte_level ? -1 : 0;
+                               const llmc_model_kind *usual, llmcall_error *error) {
     const struct {
         llmc_special kind;
         int32_t given, usual;
         const char *key;
-    } rows[] = {{LLMC_SPECIAL_BOS, source->bos, bos, "tokenizer.ggml.bos_token_id"},
-                {LLMC_SPECIAL_EOS, source->eos, eos, "tokenizer.ggml.eos_token_id"},
+    } rows[] = {{LLMC_SPECIAL_BOS, source->cls, usual->bos, "tokenizer.ggml.cls_token_id"},
+                {LLMC_SPECIAL_BOS, source->bos, usual->bos, "tokenizer.ggml.bos_token_id"},
+                {LLMC_SPECIAL_EOS, source->eos, usual->eos, "tokenizer.ggml.eos_token_id"},
                 {LLMC_SPECIAL_EOT, source->eot, -1, "tokenizer.ggml.eot_token_id"},
                 {LLMC_SPECIAL_EOM, source->eom, -1, "tokenizer.ggml.eom_token_id"},
-                {LLMC_SPECIAL_UNK, source->unk, unk, "tokenizer.ggml.unknown_token_id"},
-                {LLMC_SPECIAL_PAD, source->pad, -1, "tokenizer.ggml.padding_token_id"},
-                {LLMC_SPECIAL_SEP, source->sep, -1, "tokenizer.ggml.seperator_token_id"}}; /* so spelled in GGUF */
+                {LLMC_SPECIAL_UNK, source->unk, usual->unk, "tokenizer.ggml.unknown_token_id"},
+                {LLMC_SPECIAL_PAD, source->pad, usual->pad, "tokenizer.ggml.padding_token_id"},
+                {LLMC_SPECIAL_SEP, source->sep, usual->sep, "tokenizer.ggml.seperator_token_id"}}; /* so spelled in GGUF */
     for (size_t i = 0; i < COUNT(rows); i++) {
         if (rows[i].given < -1 || (int64_t)rows[i].given >= v->n_tokens)
             return llmc_fail(error, LLMCALL_E_FORMAT, NULL, rows[i].key, "special token %d is not among the %u tokens",
                              rows[i].given, v->n_tokens);
-        int32_t id = rows[i].given >= 0 ? rows[i].given : rows[i].usual;
+        const int32_t usual_id = i && rows[i - 1].kind == rows[i].kind ? s->ids[rows[i].kind] : rows[i].usual;
+        const int32_t id = rows[i].given >= 0 ? rows[i].given : usual_id;
         s->ids[rows[i].kind] = (int64_t)id < v->n_tokens ? id : -1;
     }
     return LLMCALL_OK;
@@ -192,11 +208,14 @@ static llmcall_status build_trie(llmc_specials *s, const llmc_vocabulary *v, llm
     return LLMCALL_OK;
 }
 
-llmcall_status llmc_specials_init(llmc_specials *s, llmc_vocabulary *v, const llmc_vocab_source *source, llmcall_error *error) {
+llmcall_status llmc_specials_init(llmc_specials *s, llmc_vocabulary *v, const llmc_vocab_source *source,
+                                  const llmc_model_kind *kind, llmcall_error *error) {
     memset(s, 0, sizeof *s);
-    llmcall_status status = read_ids(s, v, source, error);
+    llmcall_status status = read_ids(s, v, source, kind, error);
     if (status) return status;
     mark_names(s, v);
+    s->swallow = source->swallow;
+    mark_swallowing(v, s->swallow);
     return build_trie(s, v, error);
 }
 

@@ -17,11 +17,24 @@ typedef struct llmc_specials {
     size_t n_nodes, node_capacity;
     uint8_t starts[256]; /* 1: some token begins with this byte; 3: a user-defined one does */
     int any_user;
+    llmc_swallow swallow; /* the side of tokens that have LLMC_ATTR_SWALLOWS */
 } llmc_specials;
+
+/* Static facts of a tokenizer.ggml.model. */
+typedef struct llmc_model_kind {
+    const char *name;
+    const char *pre; /* the pre-tokenizers that make it this kind; NULL: all that no other row names */
+    llmc_vocab_kind kind;
+    int32_t bos, eos, unk, sep, pad;        /* where the file names none; -1: none */
+    int add_bos, add_eos, add_space_prefix; /* unless the file says otherwise */
+    int always_bos;                         /* whatever the file says */
+    int line_tokens;
+} llmc_model_kind;
 
 /* Reads the ids, marks tokens by their well-known names (in v's attributes), and builds the search. Free it even after a
  * failure. */
-llmcall_status llmc_specials_init(llmc_specials *s, llmc_vocabulary *v, const llmc_vocab_source *source, llmcall_error *error);
+llmcall_status llmc_specials_init(llmc_specials *s, llmc_vocabulary *v, const llmc_vocab_source *source,
+                                  const llmc_model_kind *kind, llmcall_error *error);
 void llmc_specials_free(llmc_specials *s, const llmc_env *env);
 
 /* A special token found in a text. */

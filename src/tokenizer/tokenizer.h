@@ -1,5 +1,7 @@
-/* Text to token ids and back, for byte-level BPE ("gpt2") and SentencePiece BPE ("llama") vocabularies. Results are those of
- * llama.cpp, token for token. Knows nothing of models: a vocabulary comes in as plain arrays.
+/* Text to token ids and back, for the vocabulary kinds of GGUF: BPE over bytes ("gpt2") or characters ("gemma4"), SentencePiece
+ * BPE ("llama"), WordPiece ("bert"), Unigram ("t5"), "rwkv" and "plamo2". Results are those of llama.cpp, token for token; where
+ * it only comes near a vocabulary's own definition (letters' case in GPT-4o's and Tekken's pre-tokenizers, normalization and long
+ * words in WordPiece), those of the definition. Knows nothing of models: a vocabulary comes in as plain arrays.
  *
  * Threads: a tokenizer is immutable once created; every function but create and destroy may run on any number of threads. */
 #ifndef LLMC_TOKENIZER_H
@@ -28,22 +30,31 @@ enum {
     LLMC_TOKEN_BYTE = 6
 };
 
-/* What create reads; borrowed until it returns. SentencePiece vocabularies that leave out bos, eos or unk have 1, 2 and 0.
- * remove_extra_whitespaces changes nothing in the two kinds served. A token that swallows the white space after it (Phi-3) is a
- * fact of the model's name in llama.cpp, not of the vocabulary, and is not served. */
+/* Special tokens that swallow the white space beside them: a fact that GGUF files do not hold, known by the model's name. */
+typedef enum llmc_swallow {
+    LLMC_SWALLOW_NONE,
+    LLMC_SWALLOW_BEFORE_MASK, /* before "<mask>" or "[MASK]" */
+    LLMC_SWALLOW_AFTER_PHI3   /* after each special token, but "<unk>", "<s>" and "<|endoftext|>" */
+} llmc_swallow;
+
+/* What create reads; borrowed until it returns. Special ids that are left out are those that the kind usually has. */
 typedef struct llmc_vocab_source {
-    const char *model; /* "gpt2" or "llama" */
-    const char *pre;   /* pre-tokenizer, for "gpt2" */
+    const char *model; /* tokenizer.ggml.model */
+    const char *pre;   /* pre-tokenizer, for "gpt2"; NULL: "default" */
     uint32_t n_tokens;
     const char *const *texts;
     const uint32_t *text_sizes;
-    const float *scores;       /* NULL: all 0 */
+    const float *scores;       /* for "llama", "t5" and "plamo2"; NULL: all 0 */
     const int32_t *types;      /* LLMC_TOKEN_*; NULL: all normal */
-    uint32_t n_merges;         /* for "gpt2" */
+    uint32_t n_merges;         /* for "gpt2" and "gemma4" */
     const char *const *merges; /* "left right", best first */
     const uint32_t *merge_sizes;
-    int32_t bos, eos, eot, eom, unk, pad, sep;                            /* -1: absent */
+    int32_t bos, eos, eot, eom, unk, pad, sep, cls;                       /* -1: absent; cls is another name of bos */
     int32_t add_bos, add_eos, add_space_prefix, remove_extra_whitespaces; /* -1: the default of the model type */
+    int32_t lowercase, strip_accents;                                     /* for "bert"; -1: yes, and as lowercase */
+    const uint8_t *charsmap; /* for "t5": tokenizer.ggml.precompiled_charsmap; NULL: none */
+    size_t charsmap_size;
+    llmc_swallow swallow;
 } llmc_vocab_source;
 
 typedef struct llmc_tokenizer llmc_tokenizer;
@@ -66,12 +77,11 @@ void llmc_token_list_free(const llmc_env *env, llmc_token_list *list);
 enum {
     LLMC_ENCODE_SPECIAL =
         1, /* control and unknown tokens written in the text become those tokens; user-defined ones always do */
-    LLMC_ENCODE_BOS_EOS = 2 /* add them where the vocabulary asks for it */
+    LLMC_ENCODE_BOS_EOS = 2 /* add them where the vocabulary asks for it; CLS and SEP for WordPiece */
 };
 
 /* Appends to list with the tokenizer's env. Text that is not UTF-8: E_UTF8, with the byte offset in the message. What no token
- * covers: SentencePiece gives the unknown token, or nothing if there is none; BPE gives nothing for a byte that the vocabulary
- * lacks. On failure list is as it was. Time is O(n log n) in the text's size, whatever the text. */
+ * covers: the unknown token, or nothing if there is none; BPE gives nothing for a byte that the vocabulary lacks. On failure list is as it was. Time is O(n log n) in the text's size, whatever the text. */
 llmcall_status llmc_tokenizer_encode(const llmc_tokenizer *tokenizer, const char *text, size_t size, uint32_t flags,
                                      llmc_token_list *list, llmcall_error *error);
 

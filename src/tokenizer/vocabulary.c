@@ -132,13 +132,28 @@ static void put_name(llmc_vocabulary *v, const llmc_vocab_source *source, uint32
     v->name_at[id + 1] = *at;
 }
 
+/* RWKV writes tokens as Python writes bytes: \\t \\n \\r \\xHH, and a backslash before what else it escapes. */
+static size_t unescape_bytes(const char *text, size_t size, char *out) {
+    size_t n = 0;
+    for (size_t at = 0; at < size; at++) {
+        const char next = text[at] == '\\' && at + 1 < size ? text[++at] : 0;
+        const int high = next == 'x' && size - at > 2 ? hex_digit(text[at + 1]) : -1,
+                  low = high < 0 ? -1 : hex_digit(text[at + 2]);
+        out[n++] = next == 't' ? '\t' : next == 'n' ? '\n' : next == 'r' ? '\r' : low < 0 ? text[at] : (char)(high << 4 | low);
+        if (low >= 0) at += 2;
+    }
+    return n;
+}
+
 /* Returns the slot bits: LLMC_SLOT_RAW for a BPE text out of the alphabet, which is decoded as it is. */
 static uint32_t put_decoded(llmc_vocabulary *v, const alphabet *a, uint32_t id, uint32_t *at) {
     uint32_t name_size, raw = 0;
     const char *name = llmc_vocabulary_name(v, id, &name_size);
     char *out = v->decoded + *at;
     size_t size = 0;
-    if (!v->byte_level) {
+    if (v->kind == LLMC_KIND_RWKV) {
+        size = unescape_bytes(name, name_size, out);
+    } else if (!v->byte_level) {
         size = unescape_spaces(name, name_size, out);
     } else if (!alphabet_decode(a, name, name_size, out, &size)) {
         raw = LLMC_SLOT_RAW;
@@ -232,7 +247,7 @@ static void find_bytes(llmc_vocabulary *v) {
     }
 }
 
-/* ---- Merges (BPE) ------------------------------------------------------------------------------------------------------ */
+/* ---- Merges ------------------------------------------------------------------------------------------------------ */
 
 typedef struct merge_reader {
     const alphabet *alphabet;
@@ -244,6 +259,15 @@ static size_t merge_split(const char *text, size_t size) {
     for (size_t at = 1; at < size; at++)
         if (text[at] == ' ') return at;
     return 0;
+}
+
+/* The key of one side of a merge. Returns 0 if it can have none. */
+static int merge_key(const llmc_vocabulary *v, const merge_reader *r, const char *text, size_t size, char *out,
+                     size_t *out_size) {
+    if (v->byte_level) return alphabet_decode(r->alphabet, text, size, out, out_size);
+    memcpy(out, text, size);
+    *out_size = size;
+    return 1;
 }
 
 static void insert_merge(llmc_vocabulary *v, int32_t left, int32_t right, uint32_t rank, int32_t id) {
@@ -262,8 +286,8 @@ static llmcall_status read_merge(llmc_vocabulary *v, const merge_reader *r, cons
     const size_t size = source->merge_sizes[rank], split = merge_split(text, size);
     size_t left_size = 0, right_size = 0;
     const llmc_token_slot *left = NULL, *right = NULL, *both = NULL;
-    if (split && alphabet_decode(r->alphabet, text, split, r->decoded, &left_size) &&
-        alphabet_decode(r->alphabet, text + split + 1, size - split - 1, r->decoded + left_size, &right_size)) {
+    if (split && merge_key(v, r, text, split, r->decoded, &left_size) &&
+        merge_key(v, r, text + split + 1, size - split - 1, r->decoded + left_size, &right_size)) {
         left = llmc_vocabulary_find(v, r->decoded, left_size, 0);
         right = llmc_vocabulary_find(v, r->decoded + left_size, right_size, 0);
         both = llmc_vocabulary_find(v, r->decoded, left_size + right_size, 0);
@@ -311,7 +335,7 @@ static llmcall_status read_merges(llmc_vocabulary *v, const llmc_vocab_source *s
     return status;
 }
 
-/* ---- SentencePiece ----------------------------------------------------------------------------------------------------- */
+/* ---- Scores ------------------------------------------------------------------------------------------------------------ */
 
 /* Floats in descending order as ascending integers, one below the highest at most. */
 static uint32_t score_rank(float score) {
@@ -337,15 +361,34 @@ static void note_joins(llmc_vocabulary *v, uint32_t id) {
     }
 }
 
-static llmcall_status read_scores(llmc_vocabulary *v, const llmc_vocab_source *source, llmcall_error *error) {
+static llmcall_status read_ranks(llmc_vocabulary *v, const llmc_vocab_source *source, llmcall_error *error) {
     v->ranks = hold(v, v->n_tokens, sizeof *v->ranks);
-    v->joins = hold(v, (size_t)1 << (LLMC_JOIN_BITS - 6), sizeof *v->joins);
-    if (!v->ranks || !v->joins) return llmc_fail_memory(error, "the scores");
-    for (uint32_t id = 0; id < v->n_tokens; id++) {
-        v->ranks[id] = score_rank(source->scores ? source->scores[id] : 0.0f);
-        note_joins(v, id);
-    }
+    if (!v->ranks) return llmc_fail_memory(error, "the scores");
+    for (uint32_t id = 0; id < v->n_tokens; id++) v->ranks[id] = score_rank(source->scores ? source->scores[id] : 0.0f);
     return LLMCALL_OK;
+}
+
+static llmcall_status read_joins(llmc_vocabulary *v, llmcall_error *error) {
+    v->joins = hold(v, (size_t)1 << (LLMC_JOIN_BITS - 6), sizeof *v->joins);
+    if (!v->joins) return llmc_fail_memory(error, "the vocabulary");
+    for (uint32_t id = 0; id < v->n_tokens; id++) note_joins(v, id);
+    return LLMCALL_OK;
+}
+
+static llmcall_status read_scores(llmc_vocabulary *v, const llmc_vocab_source *source, llmcall_error *error) {
+    v->scores = hold(v, v->n_tokens, sizeof *v->scores);
+    if (!v->scores) return llmc_fail_memory(error, "the scores");
+    for (uint32_t id = 0; id < v->n_tokens; id++) v->scores[id] = source->scores ? source->scores[id] : 0.0f;
+    return LLMCALL_OK;
+}
+
+static llmcall_status read_order(llmc_vocabulary *v, const llmc_vocab_source *source, const alphabet *a, llmcall_error *error) {
+    llmcall_status status = LLMCALL_OK;
+    if (v->by_merges) status = read_merges(v, source, a, error);
+    if (!status && v->kind == LLMC_KIND_SPM) status = read_ranks(v, source, error);
+    if (!status && (v->kind == LLMC_KIND_SPM || v->kind == LLMC_KIND_SPACED_BPE)) status = read_joins(v, error);
+    if (!status && (v->kind == LLMC_KIND_UNIGRAM || v->kind == LLMC_KIND_PLAMO2)) status = read_scores(v, source, error);
+    return status;
 }
 
 /* ---- The whole --------------------------------------------------------------------------------------------------------- */
@@ -361,30 +404,32 @@ static void mark_direct(llmc_vocabulary *v) {
     }
 }
 
-llmcall_status llmc_vocabulary_init(llmc_vocabulary *v, const llmc_env *env, const llmc_vocab_source *source, int ignore_merges,
-                                    llmcall_error *error) {
+llmcall_status llmc_vocabulary_init(llmc_vocabulary *v, const llmc_env *env, const llmc_vocab_source *source,
+                                    llmc_vocab_kind kind, int ignore_merges, llmcall_error *error) {
     alphabet a;
     size_t total = 0;
     memset(v, 0, sizeof *v);
     v->env = env;
     v->n_tokens = source->n_tokens;
-    v->byte_level = strcmp(source->model, "gpt2") == 0;
+    v->kind = kind;
+    v->byte_level = kind == LLMC_KIND_BPE;
+    v->by_merges = kind == LLMC_KIND_BPE || kind == LLMC_KIND_SPACED_BPE;
     v->ignore_merges = ignore_merges;
     llmc_random_bytes(&v->seed, sizeof v->seed); /* if the system has none: 0 will do */
     alphabet_init(&a);
     llmcall_status status = check_texts(source, &total, error);
     if (!status) status = reserve_texts(v, total, error);
     if (!status) status = read_tokens(v, source, &a, error);
-    if (!status) status = v->byte_level ? read_merges(v, source, &a, error) : read_scores(v, source, error);
+    if (!status) status = read_order(v, source, &a, error);
     if (status) return status;
     find_bytes(v);
-    mark_direct(v);
+    if (v->by_merges || v->kind == LLMC_KIND_SPM) mark_direct(v);
     return LLMCALL_OK;
 }
 
 void llmc_vocabulary_free(llmc_vocabulary *v) {
     void *blocks[] = {v->names, v->name_at, v->decoded,      v->decoded_at, v->attributes, v->bytes,
-                      v->slots, v->merges,  v->merge_filter, v->ranks,      v->joins};
+                      v->slots, v->merges,  v->merge_filter, v->ranks,      v->joins,      v->scores};
     if (!v->env) return;
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) llmc_free(v->env, blocks[i]);
     memset(v, 0, sizeof *v);

@@ -15,8 +15,20 @@ enum {
     LLMC_ATTR_USER_DEFINED = 8,
     LLMC_ATTR_UNUSED = 16,
     LLMC_ATTR_BYTE = 32,
-    LLMC_ATTR_EOG = 64
+    LLMC_ATTR_EOG = 64,
+    LLMC_ATTR_SWALLOWS = 128 /* white space on one side, see llmc_swallow */
 };
+
+/* How a text becomes tokens. */
+typedef enum llmc_vocab_kind {
+    LLMC_KIND_BPE,        /* merges over bytes */
+    LLMC_KIND_SPACED_BPE, /* merges over characters, U+2581 for a space */
+    LLMC_KIND_SPM,        /* SentencePiece BPE: joins by score */
+    LLMC_KIND_WORDPIECE,
+    LLMC_KIND_UNIGRAM,
+    LLMC_KIND_RWKV,
+    LLMC_KIND_PLAMO2
+} llmc_vocab_kind;
 
 /* One place of the hash from bytes to token. Keys of up to 8 bytes are compared by head alone. */
 typedef struct llmc_token_slot {
@@ -36,29 +48,33 @@ typedef struct llmc_merge_slot {
 typedef struct llmc_vocabulary {
     const llmc_env *env;
     uint32_t n_tokens;
-    int byte_level;    /* 1: byte-level BPE; 0: SentencePiece */
+    llmc_vocab_kind kind;
+    int byte_level;    /* text finds tokens by their bytes (BPE), not by their names */
+    int by_merges;     /* else by score */
     int ignore_merges; /* BPE: a piece that is a token is that token, whatever the merges say */
     uint64_t seed;     /* of the hashes, so that no file can be made to collide */
     char *names;       /* NUL-terminated each */
     uint32_t *name_at; /* n_tokens + 1 */
-    char *decoded;     /* BPE: the byte alphabet undone; SentencePiece: U+2581 as space */
+    char *decoded;     /* BPE: the byte alphabet undone; RWKV: escapes undone; else U+2581 as space */
     uint32_t *decoded_at;
     uint8_t *attributes;
     uint8_t *bytes; /* the byte that a BYTE token stands for; 0 for others */
     llmc_token_slot *slots;
     uint32_t slot_mask;
-    llmc_merge_slot *merges; /* BPE */
+    llmc_merge_slot *merges; /* BPE and SPACED_BPE */
     uint32_t merge_mask;
-    uint64_t *merge_filter; /* BPE: small enough for the cache, it answers for most pairs that do not merge; see find_merge */
+    uint64_t *merge_filter; /* small enough for the cache, it answers for most pairs that do not merge; see find_merge */
     uint32_t filter_mask;
-    uint32_t *ranks;       /* SentencePiece: scores turned so that lower merges first */
-    uint64_t *joins;       /* SentencePiece: see llmc_vocabulary_may_join */
+    uint32_t *ranks;       /* SPM: scores turned so that lower merges first */
+    float *scores;         /* UNIGRAM and PLAMO2 */
+    uint64_t *joins;       /* SPM and SPACED_BPE: see llmc_vocabulary_may_join */
     uint32_t longest;      /* key, in bytes */
-    int32_t byte_ids[256]; /* BPE: the token of each byte; SentencePiece: the byte fallback; -1: none */
+    int32_t byte_ids[256]; /* BPE: the token of each byte; else the byte fallback; -1: none */
     size_t held;           /* bytes of memory */
 } llmc_vocabulary;
 
-llmcall_status llmc_vocabulary_init(llmc_vocabulary *v, const llmc_env *env, const llmc_vocab_source *source, int ignore_merges,
+llmcall_status llmc_vocabulary_init(llmc_vocabulary *v, const llmc_env *env, const llmc_vocab_source *source,
+                                    llmc_vocab_kind kind, int ignore_merges,
                                     llmcall_error *error); /* free it even after a failure */
 void llmc_vocabulary_free(llmc_vocabulary *v);
 int32_t llmc_vocabulary_find_name(const llmc_vocabulary *v, const char *name, size_t size); /* -1: none */
@@ -161,7 +177,7 @@ static inline uint32_t llmc_join_bit(uint32_t left, uint32_t right) {
     return (uint32_t)((((uint64_t)left << 32 | right) * LLMC_HASH_FACTOR) >> (64 - LLMC_JOIN_BITS));
 }
 
-/* Whether some SentencePiece token may hold these two characters side by side. Where none does, no merge crosses. */
+/* Whether some token may hold these two characters side by side. Where none does, no merge crosses. */
 static inline int llmc_vocabulary_may_join(const llmc_vocabulary *v, uint32_t left, uint32_t right) {
     const uint32_t bit = llmc_join_bit(left, right);
     return (int)(v->joins[bit / 64] >> (bit % 64) & 1);

@@ -32,14 +32,14 @@ static void unknown_kinds_are_named(void **state) {
     (void)state;
     vocab v;
     base(&v);
-    v.source.model = "bert";
-    assert_refused(&v, LLMCALL_E_UNSUPPORTED, "tokenizer.ggml.model", "\"bert\"");
+    v.source.model = "hybriddna";
+    assert_refused(&v, LLMCALL_E_UNSUPPORTED, "tokenizer.ggml.model", "\"hybriddna\"");
     v.source.model = NULL;
     assert_refused(&v, LLMCALL_E_UNSUPPORTED, "tokenizer.ggml.model", "\"\"");
     base(&v);
-    v.source.pre = "default";
-    assert_refused(&v, LLMCALL_E_UNSUPPORTED, "tokenizer.ggml.pre", "\"default\"");
-    v.source.pre = NULL;
+    v.source.pre = "whitespace";
+    assert_refused(&v, LLMCALL_E_UNSUPPORTED, "tokenizer.ggml.pre", "\"whitespace\"");
+    v.source.pre = "";
     assert_refused(&v, LLMCALL_E_UNSUPPORTED, "tokenizer.ggml.pre", "\"\"");
 }
 
@@ -66,11 +66,17 @@ static void bad_tokens_are_refused(void **state) {
     vocab_add(&v, "<0xg1>", LLMC_TOKEN_BYTE, 0);
     assert_refused(&v, LLMCALL_E_FORMAT, "tokenizer.ggml.tokens", "<0xg1>");
     base(&v);
-    static char text[LLMC_VOCAB_MAX_SPECIAL + 1];
+    static char text[600];
     memset(text, 'x', sizeof text);
+    base(&v);
+    v.source.model = "bert";
+    v.texts[5] = text;
+    v.sizes[5] = 513;
+    assert_refused(&v, LLMCALL_E_FORMAT, "tokenizer.ggml.tokens", "token 5");
+    base(&v);
     const int32_t id = vocab_add(&v, "", LLMC_TOKEN_CONTROL, 0);
     v.texts[id] = text;
-    v.sizes[id] = sizeof text;
+    v.sizes[id] = LLMC_VOCAB_MAX_SPECIAL + 1;
     assert_refused(&v, LLMCALL_E_FORMAT, "tokenizer.ggml.tokens", "special token");
 }
 
@@ -182,10 +188,12 @@ static llmcall_status create_and_encode(const vocab *v, const llmc_env *env) {
 
 static void memory_may_run_out_anywhere(void **state) {
     (void)state;
-    for (int kind = 0; kind < 2; kind++) {
+    static const char *const models[] = {"gpt2", "llama", "gemma4", "bert"};
+    for (size_t kind = 0; kind < sizeof models / sizeof *models; kind++) {
         vocab v;
         base(&v);
-        if (kind) v.source.model = "llama";
+        v.source.model = models[kind];
+        v.source.bos = 1;
         for (long n = 1;; n++) {
             failing_alloc alloc;
             llmc_env env;

@@ -39,6 +39,9 @@ static inline void vocab_init(vocab *v, const char *model, const char *pre) {
                                     .unk = -1,
                                     .pad = -1,
                                     .sep = -1,
+                                    .cls = -1,
+                                    .lowercase = -1,
+                                    .strip_accents = -1,
                                     .add_bos = -1,
                                     .add_eos = -1,
                                     .add_space_prefix = -1,
@@ -109,7 +112,7 @@ static inline const char *pieces_of(const llmc_tokenizer *t, const llmc_env *env
     for (size_t i = 0; i < list.n; i++) {
         size_t size;
         const char *piece = llmc_tokenizer_piece(t, list.ids[i], &size);
-        if (llmc_tokenizer_is_control(t, list.ids[i])) piece = llmc_tokenizer_name(t, list.ids[i], &size);
+        if (size == 0) piece = llmc_tokenizer_name(t, list.ids[i], &size);
         n += (size_t)snprintf(out + n, sizeof out - n, "%s%.*s", i ? "|" : "", (int)size, piece);
     }
     llmc_token_list_free(env, &list);
