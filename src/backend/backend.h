@@ -17,6 +17,7 @@ typedef struct llmc_kv_store llmc_kv_store; /* the KV rows of one model's layers
 typedef struct llmc_state_store llmc_state_store; /* the states of one model's recurrent layers, a slot for every sequence */
 
 enum { LLMC_PAGE_TOKENS = 16 };
+enum { LLMC_MIN_TAPS = 2, LLMC_MAX_TAPS = 8, LLMC_MAX_DELTA_KEY = 512 }; /* of LLMC_OP_CONV and _DELTA */
 #define LLMC_STATE_ZERO UINT32_MAX /* as the source of a copy: the state before the first token */
 
 /* One sequence's share of a step: n_tokens tokens of the step's arrays from first_token on, at consecutive positions. Its pages

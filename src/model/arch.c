@@ -57,6 +57,13 @@ static const llmc_arch arch_table[] = {
     {"gpt-oss", HALVES, .qkv_bias = LLMC_REQUIRED, .out_bias = LLMC_REQUIRED, .sinks = LLMC_REQUIRED, .ffn_norm_named_post = 1,
      .activation = LLMC_SWIGLU_CLAMPED, .window_pattern = 2, .experts = LLMC_REQUIRED,
      .experts_gating = LLMC_GATE_SOFTMAX_OF_CHOSEN, .experts_unnormalized = 1, .experts_biased = 1},
+    {"lfm2", HALVES, .head_norm = LLMC_REQUIRED, .mixer = LLMC_MIXER_CONV, .output_norm_named_embd = 1},
+    {"mamba2", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SCAN, .recurrence = LLMC_RECURRENT_ALL, .no_ffn = 1},
+    {"granitehybrid", OPTIONAL_BIASES, EXPERTS, .multipliers = 1, .mixer = LLMC_MIXER_SCAN},
+    {"qwen35", HALVES, .head_norm = LLMC_REQUIRED, .ffn_norm_named_post = 1, .gated_query = 1, .mixer = LLMC_MIXER_DELTA,
+     .recurrence = LLMC_RECURRENT_BY_KEY},
+    {"qwen3next", HALVES, .head_norm = LLMC_REQUIRED, .ffn_norm_named_post = 1, .gated_query = 1, .mixer = LLMC_MIXER_DELTA,
+     .recurrence = LLMC_RECURRENT_BY_KEY, .grouped_keys = 1, .experts = LLMC_REQUIRED, .experts_gating = LLMC_GATE_SOFTMAX},
     {"deepseek2", .latent = 1, EXPERTS, .experts_unnormalized = 1, .temperature = 1},
 };
 

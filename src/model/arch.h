@@ -31,6 +31,21 @@ typedef enum llmc_head_norm {
     LLMC_HEAD_NORM_EACH     /* layer norm of each head, by its own weight */
 } llmc_head_norm;
 
+/* What the recurrent layers of a model are: recurrent.h. */
+typedef enum llmc_mixer {
+    LLMC_MIXER_NONE = 0,
+    LLMC_MIXER_CONV, /* a short convolution: LFM2 */
+    LLMC_MIXER_SCAN, /* Mamba-2 */
+    LLMC_MIXER_DELTA /* the gated delta rule: Qwen3-Next, Qwen3.5 */
+} llmc_mixer;
+
+/* Which layers are recurrent. */
+typedef enum llmc_recurrence {
+    LLMC_RECURRENT_WITHOUT_HEADS = 0, /* those for which attention.head_count_kv has 0 */
+    LLMC_RECURRENT_ALL,               /* and there is no attention */
+    LLMC_RECURRENT_BY_KEY             /* attention.recurrent_layers, else all but every full_attention_interval-th */
+} llmc_recurrence;
+
 /* How layers with a sliding window turn. */
 typedef enum llmc_window_rope {
     LLMC_WINDOW_ROPE_SAME = 0, /* as the others, or with the base <arch>.rope.freq_base_swa */
@@ -78,6 +93,12 @@ typedef struct llmc_arch {
     uint8_t experts_unnormalized; /* default of expert_weights_norm is false */
     uint8_t experts_biased;       /* router and experts have biases */
     uint8_t latent;               /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
+    llmc_mixer mixer;
+    llmc_recurrence recurrence;
+    uint8_t no_ffn;                 /* a layer is its mixer and nothing else */
+    uint8_t output_norm_named_embd; /* the last norm is called token_embd_norm */
+    uint8_t gated_query;  /* attn_q has a gate behind each head's query; what is attended is multiplied by its sigmoid */
+    uint8_t grouped_keys; /* DELTA: heads that share a key follow each other; else a key serves every n-th head */
 } llmc_arch;
 
 const llmc_arch *llmc_arch_find(const char *name, size_t size); /* NULL: not in the table */
@@ -96,14 +117,6 @@ typedef struct llmc_rope_params {
     float log_multiplier;      /* YaRN: of the temperature's logarithm in its divisor; 0: none */
     float attention_factor;    /* multiplies cos and sin */
 } llmc_rope_params;
-
-/* What the recurrent layers of a model are (recurrent.h). */
-typedef enum llmc_mixer {
-    LLMC_MIXER_NONE = 0,
-    LLMC_MIXER_CONV, /* a short convolution: LFM2 */
-    LLMC_MIXER_SCAN, /* Mamba-2 */
-    LLMC_MIXER_DELTA /* the gated delta rule: Qwen3-Next, Qwen3.5 */
-} llmc_mixer;
 
 typedef struct llmc_recurrent_params {
     llmc_mixer mixer;
@@ -134,7 +147,7 @@ typedef struct llmc_latent_params {
 } llmc_latent_params;
 
 enum { LLMC_MAX_LAYERS = 1024 };
-enum { LLMC_LAYER_WINDOW = 1, LLMC_LAYER_TURNS = 2, LLMC_LAYER_EXPERTS = 4 };
+enum { LLMC_LAYER_WINDOW = 1, LLMC_LAYER_TURNS = 2, LLMC_LAYER_EXPERTS = 4, LLMC_LAYER_RECURRENT = 8 };
 
 typedef struct llmc_hparams {
     const llmc_arch *arch;
@@ -161,7 +174,8 @@ typedef struct llmc_hparams {
     llmc_expert_params experts;
     llmc_latent_params latent;
     llmc_recurrent_params recurrent;
-    uint8_t layer[LLMC_MAX_LAYERS]; /* LLMC_LAYER_* */
+    uint8_t layer[LLMC_MAX_LAYERS];  /* LLMC_LAYER_* */
+    uint16_t place[LLMC_MAX_LAYERS]; /* which one it is among the recurrent layers, or among the others */
 } llmc_hparams;
 
 /* general.architecture, unchecked: not NUL-terminated, borrowed from gguf. E_FORMAT if it is missing. */

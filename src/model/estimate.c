@@ -247,8 +247,10 @@ static llmcall_status fail_kv(const llmc_model_plan *plan, llmcall_error *error)
 static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend, const llmcall_model_options *options,
                               llmcall_error *error) {
     llmc_model_shape *s = &plan->shape;
-    plan->kv =
-        (llmc_kv_shape){.n_layers = s->n_layers, .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .type = s->kv_type};
+    plan->kv = (llmc_kv_shape){.n_layers = s->n_layers - plan->hparams.recurrent.n_layers,
+                               .n_kv_heads = s->n_kv_heads,
+                               .head_dim = s->head_dim,
+                               .type = s->kv_type};
     s->max_context = options->context_length ? options->context_length : s->context_length;
     uint64_t context_pages = ((uint64_t)s->max_context + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
     if (plan->kv.n_layers == 0) {

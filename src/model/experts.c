@@ -50,6 +50,15 @@ static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, fl
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, w->a->normed);
     llmc_add_part(m, l->gate_shared, NULL, w->a->gate);
     llmc_add_part(m, l->up_shared, NULL, w->a->up);
+    if (l->shared_router) {
+        llmc_add_part(m, l->shared_router, NULL, w->a->router);
+        llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid = (llmc_op_sigmoid){.n_rows = rows,
+                                                                         .n_blocks = w->h->experts.n_ff_shared,
+                                                                         .block = 1,
+                                                                         .gate = w->a->router,
+                                                                         .gate_row = 1,
+                                                                         .dst = w->a->up};
+    }
     m = llmc_write_residual(w, rows, w->h->experts.n_ff_shared, w->a->gate, l->down_shared, NULL, NULL, x);
     m->input = LLMC_INPUT_ACTIVATION;
     m->activation = w->h->arch->activation;

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "model/op_writer.h"
+#include "model/recurrent.h"
 
 typedef llmc_op_writer writer;
 
@@ -27,6 +28,8 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
     size_t ff = larger(larger(t * h->n_ff, slots * h->experts.n_ff), t * h->experts.n_ff_shared);
     const llmc_latent_params *l = &h->latent;
     size_t latent = l->kv_rank ? t * ((size_t)l->q_rank + l->kv_rank + h->rope.n_rot + (size_t)h->n_heads * l->key_length) : 0;
+    size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : 0);
+    size_t attended = larger(q, h->recurrent.n_layers ? llmc_mixer_width(h) : 0);
     int branch = h->arch->post_norms || h->residual_scale != 1;
     const size_t all[LLMC_ACTIVATIONS] = {
         t * h->width,
@@ -35,7 +38,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         t * q,
         t * kv,
         t * kv,
-        t * q,
+        t * attended,
         ff,
         ff,
         has_experts ? t * h->width : 0,
@@ -44,8 +47,9 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         has_experts ? llmc_routes_floats(t, h->experts.n, h->experts.n_used) : 0,
         slots * h->width,
         latent,
+        mixed,
         r * h->width,
-        r * q,
+        r * attended,
         r * h->n_vocab,
     };
     for (int i = 0; i < LLMC_ACTIVATIONS; i++) sizes[i] = all[i] ? all[i] : 1;
@@ -53,6 +57,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
 
 uint32_t llmc_forward_max_width(const llmc_hparams *h) {
     size_t widest = larger(h->width, (size_t)h->n_heads * h->head_dim);
+    if (h->recurrent.n_layers) widest = larger(widest, llmc_mixer_width(h));
     widest = larger(widest, larger(h->n_ff, larger(h->experts.n_ff, h->experts.n_ff_shared)));
     return (uint32_t)larger(widest, larger(h->latent.q_rank, (size_t)h->n_heads * h->latent.value_length));
 }
@@ -142,7 +147,7 @@ void llmc_write_rope_store(writer *w, uint32_t layer) {
     int windowed = h->layer[layer] & LLMC_LAYER_WINDOW, turns = h->layer[layer] & LLMC_LAYER_TURNS;
     int whole = h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW, each = h->arch->head_norm_kind == LLMC_HEAD_NORM_EACH;
     llmc_op_rope_store *op = &llmc_write_op(w, LLMC_OP_ROPE_STORE)->u.rope_store;
-    *op = (llmc_op_rope_store){.kv = w->parts->kv, .layer = layer, .q = w->a->q, .k = w->a->k, .v = w->a->v};
+    *op = (llmc_op_rope_store){.kv = w->parts->kv, .layer = h->place[layer], .q = w->a->q, .k = w->a->k, .v = w->a->v};
     op->n_heads = h->n_heads;
     op->n_kv_heads = h->n_kv_heads;
     op->head_dim = h->head_dim;
@@ -167,9 +172,15 @@ static void add_qkv(writer *w, uint32_t layer, uint32_t n_tokens) {
     llmc_op_matmul *m = llmc_write_matmul(w, n_tokens, h->width, w->a->x);
     if (l->attn_norm_2) llmc_norm_input(w, m, l->attn_norm_2, l->attn_norm_2_bias);
     else llmc_norm_input(w, m, l->attn_norm, l->attn_norm_bias);
-    llmc_add_part(m, l->wq, l->bq, w->a->q);
+    llmc_add_part(m, l->wq, l->bq, h->arch->gated_query ? w->a->mixed : w->a->q);
     llmc_add_part(m, l->wk, l->bk, w->a->k);
     llmc_add_part(m, l->wv, l->bv, w->a->v);
+    if (h->arch->gated_query) {
+        llmc_op_blocks *blocks = &llmc_write_op(w, LLMC_OP_BLOCKS)->u.blocks;
+        *blocks = (llmc_op_blocks){.n_rows = n_tokens, .n_blocks = h->n_heads, .block = h->head_dim};
+        blocks->src = w->a->mixed, blocks->src_row = 2 * q, blocks->src_step = 2 * h->head_dim;
+        blocks->dst = w->a->q, blocks->dst_row = q, blocks->dst_step = h->head_dim;
+    }
     if (h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW) {
         llmc_write_norm(w, n_tokens, q, l->q_norm, NULL, w->a->q, w->a->q);
         llmc_write_norm(w, n_tokens, kv, l->k_norm, NULL, w->a->k, w->a->k);
@@ -181,7 +192,7 @@ static void add_attend(writer *w, uint32_t layer) {
     const llmc_hparams *h = w->h;
     int windowed = h->layer[layer] & LLMC_LAYER_WINDOW;
     llmc_write_op(w, LLMC_OP_ATTENTION)->u.attention = (llmc_op_attention){.kv = w->parts->kv,
-                                                                           .layer = layer,
+                                                                           .layer = h->place[layer],
                                                                            .n_heads = h->n_heads,
                                                                            .n_kv_heads = h->n_kv_heads,
                                                                            .head_dim = h->head_dim,
@@ -233,20 +244,25 @@ static void add_down(writer *w, uint32_t layer, uint32_t rows, float *x) {
 
 /* ---- Layers --------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t attended_width(const llmc_hparams *h) {
+static uint32_t attended_width(const llmc_hparams *h, uint32_t layer) {
+    if (h->layer[layer] & LLMC_LAYER_RECURRENT) return llmc_mixer_width(h);
     return h->n_heads * (h->latent.kv_rank ? h->latent.value_length : h->head_dim);
 }
 
 static void add_out(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = &w->parts->weights->layers[layer];
-    (void)llmc_write_residual(w, rows, attended_width(h), attended, l->wo, l->bo, l->attn_post_norm, x);
+    (void)llmc_write_residual(w, rows, attended_width(h, layer), attended, l->wo, l->bo, l->attn_post_norm, x);
 }
 
 /* x += attended . wo, then the feed-forward, for the given rows. Where both read the layer's input, the feed-forward reads it
  * before anything is added. */
 static void add_rest_of_layer(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
     const llmc_layer *l = &w->parts->weights->layers[layer];
+    if (w->h->arch->no_ffn) {
+        add_out(w, layer, rows, attended, x);
+        return;
+    }
     int parallel = w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm);
     if (parallel) add_up(w, layer, rows, x);
     add_out(w, layer, rows, attended, x);
@@ -254,13 +270,49 @@ static void add_rest_of_layer(writer *w, uint32_t layer, uint32_t rows, const fl
     add_down(w, layer, rows, x);
 }
 
+llmc_state_place llmc_state_of(const writer *w, uint32_t layer) {
+    return (llmc_state_place){.store = w->parts->states, .offset = w->h->place[layer] * llmc_layer_state_floats(w->h)};
+}
+
+static void add_mixer(writer *w, uint32_t layer, uint32_t n_tokens) {
+    switch (w->h->recurrent.mixer) {
+    case LLMC_MIXER_NONE:
+        break;
+    case LLMC_MIXER_CONV:
+        llmc_write_conv(w, layer, n_tokens);
+        break;
+    case LLMC_MIXER_SCAN:
+        llmc_write_scan(w, layer, n_tokens);
+        break;
+    case LLMC_MIXER_DELTA:
+        llmc_write_delta(w, layer, n_tokens);
+        break;
+    }
+}
+
+/* What leaves something behind for later tokens: K and V, or a state. */
 static void add_store(writer *w, uint32_t layer, uint32_t n_tokens) {
-    if (w->h->latent.kv_rank) llmc_write_latent(w, layer, n_tokens);
+    if (w->h->layer[layer] & LLMC_LAYER_RECURRENT) add_mixer(w, layer, n_tokens);
+    else if (w->h->latent.kv_rank) llmc_write_latent(w, layer, n_tokens);
     else add_qkv(w, layer, n_tokens);
 }
 
+/* What is attended times the sigmoid of its gate, which lies behind each head's query. */
+static void add_query_gate(writer *w, uint32_t n_tokens) {
+    const llmc_hparams *h = w->h;
+    llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid = (llmc_op_sigmoid){.n_rows = n_tokens,
+                                                                     .n_blocks = h->n_heads,
+                                                                     .block = h->head_dim,
+                                                                     .gate = w->a->mixed + h->head_dim,
+                                                                     .gate_row = 2 * h->n_heads * h->head_dim,
+                                                                     .gate_step = 2 * h->head_dim,
+                                                                     .dst = w->a->attended};
+}
+
 static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
+    if (w->h->layer[layer] & LLMC_LAYER_RECURRENT) return; /* done with the store */
     add_attend(w, layer);
+    if (w->h->arch->gated_query) add_query_gate(w, n_tokens);
     if (w->h->latent.kv_rank) llmc_write_latent_values(w, layer, n_tokens);
 }
 
@@ -275,9 +327,9 @@ static void add_logits(writer *w, uint32_t rows, const float *x) {
     *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* No layer writes more than 18 operations; four before, two gathers, and the logits in three. */
+/* No layer writes more than 20 operations; four before, two gathers, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 18 * n_layers + 9;
+    return 20 * n_layers + 9;
 }
 
 uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, llmc_op *ops) {
@@ -295,10 +347,10 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
         add_rest_of_layer(&w, layer, n_tokens, attended, a->x);
     }
     add_store(&w, last, n_tokens);
-    if (n_outputs == 0) return w.n; /* nobody reads x any more: K and V are what such a step is for */
+    if (n_outputs == 0) return w.n; /* nobody reads x any more: K and V and states are what such a step is for */
     add_attention(&w, last, n_tokens);
     add_gather(&w, h->width, a->x, a->x_out);
-    add_gather(&w, attended_width(h), attended, a->attended_out);
+    add_gather(&w, attended_width(h, last), attended, a->attended_out);
     add_rest_of_layer(&w, last, n_outputs, a->attended_out, a->x_out);
     add_logits(&w, n_outputs, a->x_out);
     return w.n;

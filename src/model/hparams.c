@@ -15,7 +15,8 @@ enum {
     MAX_FF = 1 << 20,
     MAX_VOCAB = 1 << 24,
     MAX_CONTEXT = 1 << 28,
-    MAX_EXPERTS = 1024
+    MAX_EXPERTS = 1024,
+    MAX_STATE = 4096
 };
 
 enum { KEY_SIZE = 96 };
@@ -89,12 +90,19 @@ static void read_bool(key_reader *reader, const char *name, int *value) {
     reader->status = llmc_gguf_get_bool(reader->gguf, key_of(reader, name), value, &found, reader->error);
 }
 
-/* Some files give one number a layer. They are served if the layers agree. */
+static void fail_differs(key_reader *reader, uint32_t value, uint32_t element, uint32_t layer) {
+    reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
+                               "%s differs between layers (%u, and %u in layer %u), which is not supported.", reader->key,
+                               value, element, layer);
+}
+
+/* Some files give one number a layer. They are served if the layers agree. Where `none` is given, 0 is no number: those layers
+ * are marked in it. */
 static void read_u32_or_array(key_reader *reader, const char *name, uint32_t *value, uint32_t n_layers, uint32_t min,
-                              uint32_t max) {
+                              uint32_t max, uint8_t *none) {
     llmc_gguf_array array;
     int found = 0;
-    uint32_t element = 0;
+    uint32_t element = 0, n_seen = 0;
     if (reader->status != LLMCALL_OK) return;
     if (llmc_gguf_get_array(reader->gguf, key_of(reader, name), &array, &found, NULL) != LLMCALL_OK || !found) {
         read_u32(reader, name, value, min, max);
@@ -109,24 +117,37 @@ static void read_u32_or_array(key_reader *reader, const char *name, uint32_t *va
     for (uint32_t i = 0; i < n_layers && reader->status == LLMCALL_OK; i++) {
         reader->status = llmc_gguf_array_u32(&array, i, &element, reader->error);
         if (reader->status != LLMCALL_OK) return;
-        if (i > 0 && element != *value) {
-            reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
-                                       "%s differs between layers (%u, and %u in layer %u), which is not supported.",
-                                       reader->key, *value, element, i);
+        if (none && element == 0) {
+            none[i] = 1;
+            continue;
+        }
+        if (n_seen++ > 0 && element != *value) {
+            fail_differs(reader, *value, element, i);
             return;
         }
         *value = element;
     }
-    if (reader->status == LLMCALL_OK) check_range(reader, *value, min, max);
+    if (reader->status == LLMCALL_OK && n_seen > 0) check_range(reader, *value, min, max);
+}
+
+/* Layers without heads are recurrent, where the architecture has it so. */
+static void read_head_counts(key_reader *reader, llmc_hparams *h) {
+    uint8_t none[LLMC_MAX_LAYERS] = {0}, none_kv[LLMC_MAX_LAYERS] = {0};
+    int may_be_none = h->arch->mixer != LLMC_MIXER_NONE && h->arch->recurrence == LLMC_RECURRENT_WITHOUT_HEADS;
+    uint32_t n = h->n_layers + h->n_extra_layers;
+    read_u32_or_array(reader, "attention.head_count", &h->n_heads, n, 1, MAX_HEADS, may_be_none ? none : NULL);
+    if (reader->status == LLMCALL_OK && h->n_heads == 0) fail_missing(reader);
+    h->n_kv_heads = h->n_heads;
+    read_u32_or_array(reader, "attention.head_count_kv", &h->n_kv_heads, n, 1, MAX_HEADS, may_be_none ? none_kv : NULL);
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        if (none_kv[i]) h->layer[i] |= LLMC_LAYER_RECURRENT;
+    }
 }
 
 static void read_heads(key_reader *reader, llmc_hparams *h) {
     uint32_t value_length;
-    h->n_heads = 0;
-    read_u32_or_array(reader, "attention.head_count", &h->n_heads, h->n_layers + h->n_extra_layers, 1, MAX_HEADS);
-    if (reader->status == LLMCALL_OK && h->n_heads == 0) fail_missing(reader);
-    h->n_kv_heads = h->n_heads;
-    read_u32_or_array(reader, "attention.head_count_kv", &h->n_kv_heads, h->n_layers + h->n_extra_layers, 1, MAX_HEADS);
+    if (h->arch->recurrence == LLMC_RECURRENT_ALL) return;
+    read_head_counts(reader, h);
     if (reader->status == LLMCALL_OK && h->n_heads % h->n_kv_heads != 0) {
         fail_u32(reader, h->n_kv_heads, "a divisor of attention.head_count");
     }
@@ -211,6 +232,7 @@ static void read_rope(key_reader *reader, llmc_hparams *h) {
                                .beta_slow = 1,
                                .attention_factor = 1};
     read_rope_kind(reader, h);
+    if (h->head_dim == 0) return; /* no attention */
     read_u32(reader, "rope.dimension_count", &rope->n_rot, 2, h->head_dim);
     if (reader->status == LLMCALL_OK && rope->n_rot % 2 != 0) {
         key_of(reader, "rope.dimension_count");
@@ -241,16 +263,16 @@ static void read_window_rope(key_reader *reader, llmc_hparams *h) {
     read_f32(reader, "rope.freq_base_swa", &h->window_rope.base, 1.0f, 1e12f, &found);
 }
 
-static void mark_windows_by_array(key_reader *reader, const llmc_gguf_array *array, llmc_hparams *h) {
+static void mark_by_array(key_reader *reader, const llmc_gguf_array *array, llmc_hparams *h, uint8_t flag) {
     if (array->count < h->n_layers) {
         reader->status = llmc_fail(reader->error, LLMCALL_E_FORMAT, NULL, reader->key, "%s has %zu elements for %u layers.",
                                    reader->key, array->count, h->n_layers);
         return;
     }
     for (uint32_t i = 0; i < h->n_layers && reader->status == LLMCALL_OK; i++) {
-        uint32_t windowed = 0;
-        reader->status = llmc_gguf_array_u32(array, i, &windowed, reader->error);
-        if (windowed) h->layer[i] |= LLMC_LAYER_WINDOW;
+        uint32_t set = 0;
+        reader->status = llmc_gguf_array_u32(array, i, &set, reader->error);
+        if (set) h->layer[i] |= flag;
     }
 }
 
@@ -262,7 +284,7 @@ static void mark_windows(key_reader *reader, llmc_hparams *h) {
     const char *name = "attention.sliding_window_pattern";
     if (reader->status != LLMCALL_OK) return;
     if (llmc_gguf_get_array(reader->gguf, key_of(reader, name), &array, &found, NULL) == LLMCALL_OK && found) {
-        mark_windows_by_array(reader, &array, h);
+        mark_by_array(reader, &array, h, LLMC_LAYER_WINDOW);
         return;
     }
     read_u32(reader, name, &pattern, 0, MAX_LAYERS);
@@ -382,7 +404,7 @@ static void read_experts(key_reader *reader, llmc_hparams *h) {
     if (reader->status != LLMCALL_OK || e->n == 0) return;
     require_u32(reader, "expert_used_count", &e->n_used, 1, e->n);
     e->n_ff = h->n_ff;
-    read_u32_or_array(reader, "expert_feed_forward_length", &e->n_ff, h->n_layers + h->n_extra_layers, 1, MAX_FF);
+    read_u32_or_array(reader, "expert_feed_forward_length", &e->n_ff, h->n_layers + h->n_extra_layers, 1, MAX_FF, NULL);
     read_u32(reader, "expert_shared_count", &n_shared, 0, MAX_EXPERTS);
     e->n_ff_shared = n_shared <= MAX_FF / e->n_ff ? n_shared * e->n_ff : MAX_FF;
     read_u32(reader, "expert_shared_feed_forward_length", &e->n_ff_shared, 0, MAX_FF);
@@ -422,6 +444,64 @@ static void read_latent(key_reader *reader, llmc_hparams *h) {
     }
 }
 
+/* ---- Recurrent layers ---------------------------------------------------------------------------------------------------- */
+
+static void mark_recurrent(key_reader *reader, llmc_hparams *h) {
+    llmc_gguf_array array;
+    uint32_t interval = h->arch->recurrence == LLMC_RECURRENT_BY_KEY ? 4 : h->n_layers + 1;
+    int found = 0;
+    if (h->arch->recurrence == LLMC_RECURRENT_WITHOUT_HEADS) return;
+    if (h->arch->recurrence == LLMC_RECURRENT_BY_KEY) {
+        const char *key = key_of(reader, "attention.recurrent_layers");
+        if (llmc_gguf_get_array(reader->gguf, key, &array, &found, NULL) == LLMCALL_OK && found) {
+            mark_by_array(reader, &array, h, LLMC_LAYER_RECURRENT);
+            return;
+        }
+        read_u32(reader, "full_attention_interval", &interval, 1, MAX_LAYERS);
+    }
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        if ((i + 1) % interval != 0) h->layer[i] |= LLMC_LAYER_RECURRENT;
+    }
+}
+
+static void place_layers(llmc_hparams *h) {
+    uint16_t n_others = 0, n_recurrent = 0;
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        h->place[i] = h->layer[i] & LLMC_LAYER_RECURRENT ? n_recurrent++ : n_others++;
+    }
+    h->recurrent.n_layers = n_recurrent;
+}
+
+/* What divides what in Mamba-2 and in the delta rule. */
+static void check_recurrent_heads(key_reader *reader, const llmc_hparams *h) {
+    const llmc_recurrent_params *r = &h->recurrent;
+    int delta = r->mixer == LLMC_MIXER_DELTA;
+    if (reader->status != LLMCALL_OK) return;
+    key_of(reader, "ssm.time_step_rank");
+    if (r->inner % r->n_heads) fail_u32(reader, r->n_heads, "a divisor of ssm.inner_size");
+    else if (r->n_heads % r->n_groups) fail_u32(reader, r->n_heads, "a multiple of ssm.group_count");
+    else if (delta && r->inner / r->n_heads != r->state_size) {
+        key_of(reader, "ssm.state_size");
+        fail_u32(reader, r->state_size, "ssm.inner_size / ssm.time_step_rank");
+    }
+}
+
+static void read_recurrent(key_reader *reader, llmc_hparams *h) {
+    llmc_recurrent_params *r = &h->recurrent;
+    if (h->arch->mixer != LLMC_MIXER_NONE) mark_recurrent(reader, h);
+    place_layers(h);
+    if (r->n_layers == 0) return;
+    r->mixer = h->arch->mixer;
+    const char *taps = r->mixer == LLMC_MIXER_CONV ? "shortconv.l_cache" : "ssm.conv_kernel";
+    require_u32(reader, taps, &r->n_taps, LLMC_MIN_TAPS, LLMC_MAX_TAPS);
+    if (r->mixer == LLMC_MIXER_CONV) return;
+    require_u32(reader, "ssm.inner_size", &r->inner, 1, MAX_WIDTH);
+    require_u32(reader, "ssm.state_size", &r->state_size, 1, r->mixer == LLMC_MIXER_DELTA ? LLMC_MAX_DELTA_KEY : MAX_STATE);
+    require_u32(reader, "ssm.time_step_rank", &r->n_heads, 1, MAX_HEADS);
+    require_u32(reader, "ssm.group_count", &r->n_groups, 1, MAX_HEADS);
+    check_recurrent_heads(reader, h);
+}
+
 static llmcall_status find_arch(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
     const char *name = NULL;
     size_t size = 0;
@@ -443,8 +523,9 @@ static void read_sizes(key_reader *reader, llmc_hparams *h) {
     require_u32(reader, "block_count", &h->n_layers, 1, MAX_LAYERS);
     if (reader->status == LLMCALL_OK) read_u32(reader, "nextn_predict_layers", &h->n_extra_layers, 0, h->n_layers - 1);
     if (reader->status == LLMCALL_OK) {
-        read_u32_or_array(reader, "feed_forward_length", &h->n_ff, h->n_layers, 1, MAX_FF);
-        if (reader->status == LLMCALL_OK && h->n_ff == 0) fail_missing(reader);
+        read_u32_or_array(reader, "feed_forward_length", &h->n_ff, h->n_layers, h->arch->no_ffn ? 0 : 1, MAX_FF, NULL);
+        if (h->arch->no_ffn) h->n_ff = 0;
+        else if (reader->status == LLMCALL_OK && h->n_ff == 0) fail_missing(reader);
     }
     h->n_layers -= h->n_extra_layers;
     read_f32(reader, eps, &h->norm_eps, 0.0f, 1.0f, &found);
@@ -465,6 +546,7 @@ llmcall_status llmc_hparams_read(const llmc_gguf *gguf, llmc_hparams *hparams, l
     if (reader.status == LLMCALL_OK) read_factors(&reader, h);
     if (reader.status == LLMCALL_OK) read_experts(&reader, h);
     if (reader.status == LLMCALL_OK) read_latent(&reader, h);
+    if (reader.status == LLMCALL_OK) read_recurrent(&reader, h);
     if (reader.status == LLMCALL_OK) mark_turning(h);
     read_u32(&reader, "vocab_size", &h->n_vocab, 1, MAX_VOCAB);
     return reader.status;

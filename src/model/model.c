@@ -199,8 +199,11 @@ static llmcall_status check_batch(const llmc_model *model, const llmc_batch *bat
 }
 
 llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const float **logits, llmcall_error *error) {
-    llmc_forward_parts parts = {
-        .hparams = &model->hparams, .weights = &model->weights, .activations = &model->activations, .kv = model->kv};
+    llmc_forward_parts parts = {.hparams = &model->hparams,
+                                .weights = &model->weights,
+                                .activations = &model->activations,
+                                .kv = model->kv,
+                                .states = model->states};
     *logits = NULL;
     llmcall_status status = check_batch(model, batch, error);
     if (status != LLMCALL_OK) return status;

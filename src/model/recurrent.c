@@ -10,6 +10,30 @@ uint32_t llmc_conv_channels(const llmc_hparams *h) {
     return r->mixer == LLMC_MIXER_CONV ? h->width : r->inner + 2 * r->n_groups * r->state_size;
 }
 
+uint32_t llmc_scan_row(const llmc_hparams *h) {
+    return h->recurrent.inner + llmc_conv_channels(h) + h->recurrent.n_heads;
+}
+
+uint32_t llmc_mixer_width(const llmc_hparams *h) {
+    return h->recurrent.mixer == LLMC_MIXER_CONV ? h->width : h->recurrent.inner;
+}
+
+size_t llmc_mixer_floats(const llmc_hparams *h) {
+    const llmc_recurrent_params *r = &h->recurrent;
+    size_t channels = llmc_conv_channels(h);
+    switch (r->mixer) {
+    case LLMC_MIXER_NONE:
+        break;
+    case LLMC_MIXER_CONV:
+        return 3 * channels;
+    case LLMC_MIXER_SCAN:
+        return llmc_scan_row(h) + channels;
+    case LLMC_MIXER_DELTA: /* q, k, v and z as projected; q, k, v; convolved; z; beta and alpha, as projected and apart */
+        return 3 * channels + 2 * (size_t)r->inner + 4 * (size_t)r->n_heads;
+    }
+    return 0;
+}
+
 size_t llmc_window_floats(const llmc_hparams *h) {
     return h->recurrent.n_taps > 0 ? round16((size_t)(h->recurrent.n_taps - 1) * llmc_conv_channels(h)) : 0;
 }

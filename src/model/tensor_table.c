@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/recurrent.h"
 #include "model/weights.h"
 
 enum { NAME_SIZE = 96 };
@@ -29,7 +30,8 @@ enum { NAME_SIZE = 96 };
 static const llmc_tensor_row global_tensors[] = {
     MATRIX("token_embd.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_ALWAYS),
     MATRIX("position_embd.weight", GLOBAL(positions), LLMC_DIM_CONTEXT, LLMC_DIM_WIDTH, LLMC_NEED_POSITIONS),
-    VECTOR("output_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_ALWAYS),
+    VECTOR("output_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM),
+    VECTOR("token_embd_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM_AS_EMBD),
     VECTOR("output_norm.bias", GLOBAL(output_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
     MATRIX("output.weight", GLOBAL(output), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
     VECTOR("output.bias", GLOBAL(output_bias), LLMC_DIM_VOCAB, LLMC_NEED_OUTPUT_BIAS),
@@ -46,7 +48,8 @@ static const llmc_tensor_row layer_tensors[] = {
     VECTOR("attn_norm.bias", LAYER(attn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
     VECTOR("attn_norm_2.weight", LAYER(attn_norm_2), LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
     VECTOR("attn_norm_2.bias", LAYER(attn_norm_2_bias), LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
-    MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
+    MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_Q),
+    MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q_GATED, LLMC_DIM_WIDTH, LLMC_NEED_Q_GATED),
     MATRIX("attn_k.weight", LAYER(wk), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
     MATRIX("attn_v.weight", LAYER(wv), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
     MATRIX_OF("attn_qkv.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_NONE, LLMC_DIM_QKV),
@@ -108,6 +111,30 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("ffn_gate_shexp.weight", LAYER(gate_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
     MATRIX("ffn_up_shexp.weight", LAYER(up_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
     MATRIX("ffn_down_shexp.weight", LAYER(down_shared), LLMC_DIM_WIDTH, LLMC_DIM_SHARED_FF, LLMC_NEED_SHARED),
+    MATRIX("ffn_gate_inp_shexp.weight", LAYER(shared_router), LLMC_DIM_NONE, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATE),
+    MATRIX("shortconv.in_proj.weight", LAYER(mixer_in), LLMC_DIM_WIDTH_3, LLMC_DIM_WIDTH, LLMC_NEED_CONV),
+    VECTORS("shortconv.conv.weight", LAYER(conv), LLMC_DIM_CONV, LLMC_DIM_TAPS, LLMC_NEED_CONV),
+    MATRIX("shortconv.out_proj.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_CONV),
+    MATRIX("ssm_in.weight", LAYER(mixer_in), LLMC_DIM_SCAN_IN, LLMC_DIM_WIDTH, LLMC_NEED_SCAN),
+    VECTORS("ssm_conv1d.weight", LAYER(conv), LLMC_DIM_CONV, LLMC_DIM_TAPS, LLMC_NEED_SCAN),
+    VECTOR("ssm_conv1d.bias", LAYER(conv_bias), LLMC_DIM_CONV, LLMC_NEED_SCAN_OPTIONAL),
+    VECTOR("ssm_dt.bias", LAYER(dt_bias), LLMC_DIM_MIXER_HEADS, LLMC_NEED_SCAN),
+    VECTORS("ssm_a", LAYER(decay), LLMC_DIM_MIXER_HEADS, LLMC_DIM_NONE, LLMC_NEED_SCAN),
+    VECTORS("ssm_d", LAYER(skip), LLMC_DIM_MIXER_HEADS, LLMC_DIM_NONE, LLMC_NEED_SCAN),
+    VECTORS("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_GROUPS, LLMC_DIM_MIXER_GROUP, LLMC_NEED_SCAN),
+    MATRIX("ssm_out.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_SCAN),
+    MATRIX("attn_qkv.weight", LAYER(mixer_in), LLMC_DIM_CONV, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_SPLIT),
+    MATRIX("attn_gate.weight", LAYER(mixer_gate), LLMC_DIM_INNER, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_SPLIT),
+    MATRIX("ssm_in.weight", LAYER(mixer_in), LLMC_DIM_DELTA_IN, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_JOINED),
+    MATRIX("ssm_in.weight", LLMC_SLOT_NONE, LLMC_DIM_DELTA_IN, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_SPARE),
+    VECTORS("ssm_conv1d.weight", LAYER(conv), LLMC_DIM_CONV, LLMC_DIM_TAPS, LLMC_NEED_DELTA),
+    VECTOR("ssm_dt.bias", LAYER(dt_bias), LLMC_DIM_MIXER_HEADS, LLMC_NEED_DELTA),
+    VECTOR("ssm_a", LAYER(decay), LLMC_DIM_MIXER_HEADS, LLMC_NEED_DELTA),
+    MATRIX("ssm_alpha.weight", LAYER(alpha), LLMC_DIM_MIXER_HEADS, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_AB),
+    MATRIX("ssm_beta.weight", LAYER(beta), LLMC_DIM_MIXER_HEADS, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_AB),
+    MATRIX("ssm_ba.weight", LAYER(beta), LLMC_DIM_MIXER_HEADS_2, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_BA),
+    VECTOR("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_DELTA),
+    MATRIX("ssm_out.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_DELTA),
 };
 
 /* Left behind by converters; nothing reads them. */
@@ -139,6 +166,36 @@ int llmc_tensor_ignored(const char *name) {
     return 0;
 }
 
+static uint32_t recurrent_dim_size(const llmc_hparams *h, llmc_dim d) {
+    const llmc_recurrent_params *r = &h->recurrent;
+    switch (d) {
+    case LLMC_DIM_TAPS:
+        return r->n_taps;
+    case LLMC_DIM_CONV:
+        return llmc_conv_channels(h);
+    case LLMC_DIM_WIDTH_3:
+        return 3 * h->width;
+    case LLMC_DIM_INNER:
+        return r->inner;
+    case LLMC_DIM_SCAN_IN:
+        return llmc_scan_row(h);
+    case LLMC_DIM_DELTA_IN:
+        return llmc_conv_channels(h) + r->inner;
+    case LLMC_DIM_MIXER_HEADS:
+        return r->n_heads;
+    case LLMC_DIM_MIXER_HEADS_2:
+        return 2 * r->n_heads;
+    case LLMC_DIM_MIXER_GROUPS:
+        return r->n_groups;
+    case LLMC_DIM_MIXER_GROUP:
+        return r->n_groups ? r->inner / r->n_groups : 0;
+    case LLMC_DIM_MIXER_STATE:
+        return r->state_size;
+    default:
+        return 0;
+    }
+}
+
 uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
     const uint32_t q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
     switch (d) {
@@ -150,6 +207,8 @@ uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
         return q;
     case LLMC_DIM_KV:
         return kv;
+    case LLMC_DIM_Q_GATED:
+        return 2 * q;
     case LLMC_DIM_Q_KV:
         return q + kv;
     case LLMC_DIM_QKV:
@@ -192,8 +251,9 @@ uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
         return h->latent.key_length - h->rope.n_rot;
     case LLMC_DIM_VALUE_LATENT:
         return h->latent.value_length;
+    default:
+        return recurrent_dim_size(h, d);
     }
-    return 0;
 }
 
 uint32_t llmc_tensor_first(const llmc_hparams *h, const llmc_tensor_row *row) {
@@ -221,7 +281,9 @@ static int has_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *h, uint32_t layer) {
     llmc_layer_facts facts = {.hparams = h, .experts = (h->layer[layer] & LLMC_LAYER_EXPERTS) != 0};
+    facts.recurrent = (h->layer[layer] & LLMC_LAYER_RECURRENT) != 0;
     facts.fused_qkv = has_tensor(gguf, layer, "attn_qkv.weight");
+    facts.joined_beta_alpha = facts.recurrent && has_tensor(gguf, layer, "ssm_ba.weight");
     facts.fused_experts = facts.experts && has_tensor(gguf, layer, "ffn_gate_up_exps.weight");
     return facts;
 }
@@ -230,6 +292,8 @@ static llmc_presence norm_presence(const llmc_layer_facts *f, llmc_need needed) 
     const llmc_arch *a = f->hparams->arch;
     llmc_presence ffn = a->pre_norm == LLMC_PRE_NORM_BOTH ? LLMC_REQUIRED : LLMC_ABSENT;
     if (a->pre_norm == LLMC_PRE_NORM_OPTIONAL) ffn = LLMC_OPTIONAL;
+    if (a->no_ffn) ffn = LLMC_ABSENT;
+    int attends = !f->recurrent;
     switch (needed) {
     case LLMC_NEED_ATTN_NORM:
         return required_if(a->pre_norm != LLMC_PRE_NORM_NONE);
@@ -242,11 +306,12 @@ static llmc_presence norm_presence(const llmc_layer_facts *f, llmc_need needed) 
     case LLMC_NEED_FFN_NORM_AS_POST:
         return if_there(a->ffn_norm_named_post, ffn);
     case LLMC_NEED_HEAD_NORM:
-        return if_there(a->head_norm_kind == LLMC_HEAD_NORM_RMS || a->head_norm_kind == LLMC_HEAD_NORM_TURNED, a->head_norm);
+        return if_there(attends && (a->head_norm_kind == LLMC_HEAD_NORM_RMS || a->head_norm_kind == LLMC_HEAD_NORM_TURNED),
+                        a->head_norm);
     case LLMC_NEED_ROW_NORM:
-        return if_there(a->head_norm_kind == LLMC_HEAD_NORM_ROW, a->head_norm);
+        return if_there(attends && a->head_norm_kind == LLMC_HEAD_NORM_ROW, a->head_norm);
     case LLMC_NEED_EACH_NORM:
-        return if_there(a->head_norm_kind == LLMC_HEAD_NORM_EACH, a->head_norm);
+        return if_there(attends && a->head_norm_kind == LLMC_HEAD_NORM_EACH, a->head_norm);
     default:
         return required_if(a->post_norms);
     }
@@ -254,7 +319,12 @@ static llmc_presence norm_presence(const llmc_layer_facts *f, llmc_need needed) 
 
 static llmc_presence attention_presence(const llmc_layer_facts *f, llmc_need needed) {
     const llmc_arch *a = f->hparams->arch;
+    if (f->recurrent) return LLMC_ABSENT;
     switch (needed) {
+    case LLMC_NEED_Q:
+        return required_if(!a->latent && !a->gated_query && !f->fused_qkv);
+    case LLMC_NEED_Q_GATED:
+        return required_if(a->gated_query);
     case LLMC_NEED_QKV:
         return required_if(!a->latent && !f->fused_qkv);
     case LLMC_NEED_QKV_FUSED:
@@ -278,8 +348,34 @@ static llmc_presence attention_presence(const llmc_layer_facts *f, llmc_need nee
     }
 }
 
+static llmc_presence recurrent_presence(const llmc_layer_facts *f, llmc_need needed) {
+    llmc_mixer mixer = f->recurrent ? f->hparams->arch->mixer : LLMC_MIXER_NONE;
+    int delta = mixer == LLMC_MIXER_DELTA;
+    switch (needed) {
+    case LLMC_NEED_CONV:
+        return required_if(mixer == LLMC_MIXER_CONV);
+    case LLMC_NEED_SCAN:
+        return required_if(mixer == LLMC_MIXER_SCAN);
+    case LLMC_NEED_SCAN_OPTIONAL:
+        return if_there(mixer == LLMC_MIXER_SCAN, LLMC_OPTIONAL);
+    case LLMC_NEED_DELTA_SPLIT:
+        return required_if(delta && f->fused_qkv);
+    case LLMC_NEED_DELTA_JOINED:
+        return required_if(delta && !f->fused_qkv);
+    case LLMC_NEED_DELTA_SPARE:
+        return if_there(delta && f->fused_qkv, LLMC_OPTIONAL);
+    case LLMC_NEED_DELTA_AB:
+        return required_if(delta && !f->joined_beta_alpha);
+    case LLMC_NEED_DELTA_BA:
+        return required_if(delta && f->joined_beta_alpha);
+    default:
+        return required_if(delta);
+    }
+}
+
 static llmc_presence ffn_presence(const llmc_layer_facts *f, llmc_need needed) {
     const llmc_arch *a = f->hparams->arch;
+    if (a->no_ffn) return LLMC_ABSENT;
     int gated = llmc_activation_is_gated(a->activation), dense = !f->experts;
     switch (needed) {
     case LLMC_NEED_GATE:
@@ -304,6 +400,8 @@ static llmc_presence ffn_presence(const llmc_layer_facts *f, llmc_need needed) {
         return if_there(f->experts, LLMC_OPTIONAL);
     case LLMC_NEED_SHARED:
         return required_if(f->experts && f->hparams->experts.n_ff_shared > 0);
+    case LLMC_NEED_SHARED_GATE:
+        return required_if(f->experts && a->mixer == LLMC_MIXER_DELTA && f->hparams->experts.n_ff_shared > 0);
     default:
         return required_if(f->experts);
     }
@@ -320,6 +418,22 @@ llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) 
         return required_if(a->positions);
     case LLMC_NEED_OUTPUT_BIAS:
         return a->output_bias;
+    case LLMC_NEED_OUTPUT_NORM:
+        return required_if(!a->output_norm_named_embd);
+    case LLMC_NEED_OUTPUT_NORM_AS_EMBD:
+        return required_if(a->output_norm_named_embd);
+    case LLMC_NEED_CONV:
+    case LLMC_NEED_SCAN:
+    case LLMC_NEED_SCAN_OPTIONAL:
+    case LLMC_NEED_DELTA:
+    case LLMC_NEED_DELTA_SPLIT:
+    case LLMC_NEED_DELTA_JOINED:
+    case LLMC_NEED_DELTA_SPARE:
+    case LLMC_NEED_DELTA_AB:
+    case LLMC_NEED_DELTA_BA:
+        return recurrent_presence(f, needed);
+    case LLMC_NEED_Q:
+    case LLMC_NEED_Q_GATED:
     case LLMC_NEED_QKV:
     case LLMC_NEED_QKV_FUSED:
     case LLMC_NEED_QKV_BIAS:

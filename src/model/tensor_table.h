@@ -29,7 +29,19 @@ typedef enum llmc_dim {
     LLMC_DIM_KV_RANK,
     LLMC_DIM_HEAD_DIM_LATENT,
     LLMC_DIM_KEY_STILL, /* of a latent key, what does not turn */
-    LLMC_DIM_VALUE_LATENT
+    LLMC_DIM_VALUE_LATENT,
+    LLMC_DIM_Q_GATED, /* queries and their gates */
+    LLMC_DIM_TAPS,    /* of a convolution */
+    LLMC_DIM_CONV,    /* channels of it */
+    LLMC_DIM_WIDTH_3,
+    LLMC_DIM_INNER,    /* what a recurrent layer's heads put out together */
+    LLMC_DIM_SCAN_IN,  /* z, x, b, c and dt */
+    LLMC_DIM_DELTA_IN, /* q, k, v and z */
+    LLMC_DIM_MIXER_HEADS,
+    LLMC_DIM_MIXER_HEADS_2,
+    LLMC_DIM_MIXER_GROUPS,
+    LLMC_DIM_MIXER_GROUP /* outputs of a group's heads */,
+    LLMC_DIM_MIXER_STATE
 } llmc_dim;
 
 /* What decides whether a layer has the tensor: see presence(). */
@@ -42,6 +54,7 @@ typedef enum llmc_need {
     LLMC_NEED_FFN_NORM_BIAS,
     LLMC_NEED_FFN_NORM_AS_POST,
     LLMC_NEED_POST_NORMS,
+    LLMC_NEED_Q,
     LLMC_NEED_QKV,
     LLMC_NEED_QKV_FUSED,
     LLMC_NEED_QKV_BIAS,
@@ -68,15 +81,30 @@ typedef enum llmc_need {
     LLMC_NEED_SHARED,
     LLMC_NEED_LATENT,
     LLMC_NEED_LATENT_Q,
-    LLMC_NEED_LATENT_Q_RANK
+    LLMC_NEED_LATENT_Q_RANK,
+    LLMC_NEED_OUTPUT_NORM,
+    LLMC_NEED_OUTPUT_NORM_AS_EMBD,
+    LLMC_NEED_Q_GATED,
+    LLMC_NEED_SHARED_GATE,
+    LLMC_NEED_CONV, /* these and the rest: recurrent layers of the kind */
+    LLMC_NEED_SCAN,
+    LLMC_NEED_SCAN_OPTIONAL,
+    LLMC_NEED_DELTA,
+    LLMC_NEED_DELTA_SPLIT,
+    LLMC_NEED_DELTA_JOINED,
+    LLMC_NEED_DELTA_SPARE,
+    LLMC_NEED_DELTA_AB,
+    LLMC_NEED_DELTA_BA
 } llmc_need;
 
 /* A vector is floats on the device; a matrix is a weight; a stack is an array of weights, one for each of the outermost dimension. */
 typedef enum llmc_tensor_kind { LLMC_TENSOR_VECTOR, LLMC_TENSOR_MATRIX, LLMC_TENSOR_STACK } llmc_tensor_kind;
 
+#define LLMC_SLOT_NONE SIZE_MAX
+
 typedef struct llmc_tensor_row {
     const char *name; /* in a layer: what follows "blk.N." */
-    size_t slot;      /* offset of the pointer in llmc_layer or llmc_weights */
+    size_t slot;      /* offset of the pointer in llmc_layer or llmc_weights; LLMC_SLOT_NONE: known, but not read */
     llmc_tensor_kind kind;
     llmc_dim count; /* stacks: how many */
     llmc_dim rows;  /* outputs; LLMC_DIM_NONE: 1 */
@@ -109,7 +137,7 @@ uint32_t llmc_tensor_total(const llmc_hparams *hparams, const llmc_tensor_row *r
 /* What a layer is made of, as its architecture and the file have it; any layer serves for global tensors. */
 typedef struct llmc_layer_facts {
     const llmc_hparams *hparams;
-    int experts, fused_qkv, fused_experts;
+    int experts, recurrent, fused_qkv, fused_experts, joined_beta_alpha;
 } llmc_layer_facts;
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *hparams, uint32_t layer);

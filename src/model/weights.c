@@ -30,7 +30,7 @@ typedef struct walk {
 static llmcall_status walk_row(const walk *w, const llmc_layer_facts *facts, const llmc_tensor_row *row, const char *name,
                                void *base, llmcall_error *error) {
     llmc_presence expected = llmc_tensor_presence(facts, row->needed);
-    if (expected == LLMC_ABSENT) return LLMCALL_OK;
+    if (expected == LLMC_ABSENT || row->slot == LLMC_SLOT_NONE) return LLMCALL_OK;
     const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(w->gguf, name);
     if (tensor) return w->visit(w->user, row, tensor, base ? (char *)base + row->slot : NULL, error);
     if (expected == LLMC_OPTIONAL) return LLMCALL_OK;
@@ -412,6 +412,7 @@ static void destroy_stack(const llmc_env *env, llmc_backend *backend, llmc_weigh
 static void destroy_row(const llmc_env *env, llmc_backend *backend, const llmc_weights *weights, const llmc_tensor_row *row,
                         void *base) {
     void *slot = (char *)base + row->slot;
+    if (row->slot == LLMC_SLOT_NONE) return;
     if (row->kind == LLMC_TENSOR_VECTOR) {
         float **vector = slot;
         backend->call->release(backend, *vector);

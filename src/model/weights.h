@@ -39,6 +39,20 @@ typedef struct llmc_layer {
     llmc_weight *kv_a;        /* (kv_rank + n_rot, width): the latent vector, then the part of the key that turns */
     float *kv_a_norm;         /* (kv_rank) */
     llmc_weight **k_b, **v_b; /* (n_heads) each: (kv_rank, key_length - n_rot), (value_length, kv_rank) */
+
+    llmc_weight *shared_router; /* (1, width): its sigmoid multiplies the expert of every row */
+
+    /* Recurrent layers; their last matrix is wo. */
+    llmc_weight *mixer_in;   /* (what the mixer reads, width) */
+    llmc_weight *mixer_gate; /* DELTA: (inner, width); NULL: in mixer_in */
+    llmc_weight *alpha;      /* DELTA: (heads, width); NULL: in beta, which then has 2 * heads rows */
+    llmc_weight *beta;
+    float *conv;      /* (channels, taps) */
+    float *conv_bias; /* (channels) */
+    float *dt_bias;   /* (heads), and so are decay and skip */
+    float *decay;
+    float *skip;
+    float *mixer_norm; /* SCAN: (groups, inner / groups); DELTA: (inner / heads) for each head */
 } llmc_layer;
 
 typedef struct llmc_weights {

@@ -7,6 +7,9 @@
 
 enum { MAX_DIM = 1 << 24, MAX_HEADS = 1 << 16 };
 
+_Static_assert((int)LLMC_MAX_TAPS <= (int)LLMC_CONV_MAX_TAPS && (int)LLMC_MAX_DELTA_KEY <= (int)LLMC_DELTA_MAX_KEY,
+               "the kernels hold them");
+
 /* ---- States ------------------------------------------------------------------------------------------------------------ */
 
 size_t llmc_cpu_state_bytes(const llmc_backend *backend, const llmc_state_shape *shape) {
@@ -249,7 +252,7 @@ static const char *state_fault(const llmc_batch *batch, const llmc_state_place *
 }
 
 static const char *conv_fault(const llmc_batch *batch, const llmc_op_conv *op) {
-    if (op->n_taps < 2 || op->n_taps > LLMC_CONV_MAX_TAPS) return "too many taps, or too few";
+    if (op->n_taps < LLMC_MIN_TAPS || op->n_taps > LLMC_MAX_TAPS) return "too many taps, or too few";
     if (op->n_channels == 0 || op->n_channels > MAX_DIM) return "no channels, or too many";
     if (!op->x || !op->weight || !op->dst) return "an address is missing";
     return state_fault(batch, &op->state, (uint64_t)(op->n_taps - 1) * op->n_channels);
@@ -268,7 +271,7 @@ static const char *scan_fault(const llmc_batch *batch, const llmc_op_scan *op) {
 
 static const char *delta_fault(const llmc_batch *batch, const llmc_op_delta *op) {
     if (!heads_fit(op->n_heads, op->n_key_heads)) return "heads are not a multiple of key heads";
-    if (!op->key_dim || op->key_dim > LLMC_DELTA_MAX_KEY || !op->value_dim || op->value_dim > 1 << 14)
+    if (!op->key_dim || op->key_dim > LLMC_MAX_DELTA_KEY || !op->value_dim || op->value_dim > 1 << 14)
         return "a dimension is absurd";
     if (!op->qkv || !op->alpha || !op->beta || !op->dt_bias || !op->a || !op->dst) return "an address is missing";
     return state_fault(batch, &op->state, (uint64_t)op->n_heads * op->key_dim * op->value_dim);
