@@ -9,9 +9,7 @@ import pytest
 from reference_llama import Reference
 from test_logits import score_on
 
-# Not computed yet.
-WAITING = {"granitehybrid-dense", "lfm2-dense", "mamba2-dense", "qwen35-dense", "qwen3next-moe"}
-NAMES = [name for name in fixtures.names() if name not in WAITING]
+NAMES = fixtures.names()
 
 # llama.cpp computes GELU by a table of half precision: what comes out has 11 bits. These models differ by that, as
 # test_what_the_table_rounds shows for two of them.

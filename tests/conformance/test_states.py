@@ -1,0 +1,187 @@
+"""Models with recurrent layers: a state instead of rows of keys and values. What test_same_bits.py holds the others to, and where
+prefixes are found again: at page boundaries at which a state was kept (src/kv/README.md)."""
+import threading
+
+import llmcall
+import numpy as np
+import pytest
+
+NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe"]
+SMALL = {"context_length": 256}
+PAGE = 16
+TOKENS = [(i * i * 7 + 3 * i + 5) % 128 for i in range(90)]
+SAMPLED = {"prompt": TOKENS[:70], "max_tokens": 24, "temperature": 0.9, "seed": 7, "logprobs": 1, "ignore_eos": True}
+
+
+def bits(logits):
+    return np.ascontiguousarray(logits).view(np.uint32)
+
+
+def ask(engine, **changes):
+    """The bits of every choice's log-probabilities, which no two answers share, and how much of the prompt was cached."""
+    reply = engine.completions.create(**{**SAMPLED, **changes})
+    return [choice.logprobs.token_logprobs for choice in reply.choices], reply.usage.prompt_tokens_details.cached_tokens
+
+
+def answer(engine, **changes):
+    return ask(engine, **changes)[0]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def path(request, fixture_path):
+    return fixture_path(request.param)
+
+
+@pytest.fixture(scope="module")
+def expected(path):
+    """One thread, alone, nothing cached, all of the prompt in one step."""
+    with llmcall.Engine(path, threads=1, prefix_cache=False, **SMALL) as alone:
+        return bits(alone.score(TOKENS)), answer(alone)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 16, 64])
+def test_chunks(chunk, path, expected):
+    with llmcall.Engine(path, threads=2, max_step_tokens=chunk, **SMALL) as engine:
+        n = 24 if chunk == 1 else len(TOKENS)
+        assert np.array_equal(bits(engine.score(TOKENS[:n])), expected[0][:n])
+        assert answer(engine) == expected[1]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_threads(threads, path, expected):
+    with llmcall.Engine(path, threads=threads, **SMALL) as engine:
+        assert np.array_equal(bits(engine.score(TOKENS)), expected[0])
+        assert answer(engine) == expected[1]
+
+
+def test_portable_kernels_agree(path, expected, monkeypatch):
+    """Weights are F32 here: the tiers make the same bits for those, too."""
+    monkeypatch.setenv("LLMCALL_CPU", "c")
+    with llmcall.Engine(path, threads=2, **SMALL) as engine:
+        assert np.array_equal(bits(engine.score(TOKENS[:40])), expected[0][:40])
+
+
+def test_cold_and_warm_cache(path, expected):
+    with llmcall.Engine(path, threads=2, **SMALL) as engine:
+        assert ask(engine) == (expected[1], 0)
+        assert ask(engine) == (expected[1], 64)  # the last whole page before the last token
+        metrics = engine.metrics()
+        assert metrics.states_cached > 0 and metrics.states_used == 0
+        assert metrics.states >= metrics.states_cached
+
+
+def test_where_states_are_kept(path):
+    with llmcall.Engine(path, threads=2, **SMALL) as engine, llmcall.Engine(path, prefix_cache=False, **SMALL) as cold:
+
+        def both(prompt):
+            reply, cached = ask(engine, prompt=prompt)
+            assert reply == answer(cold, prompt=prompt)
+            return cached
+
+        first, system = TOKENS[:70], TOKENS[:40]
+        assert both(first) == 0
+        # Another prompt with the same beginning: its pages are there, their state is not. The next one finds it.
+        assert both(system + [1] * 20) == 0
+        assert both(system + [2] * 20) == 32
+        assert both(system + [3] * 30) == 32
+        # The prompt and more: from where the first one ended.
+        assert both(first + [9] * 10) == 64
+        # A conversation: what was answered is part of the next prompt, and its state is kept at its last whole page.
+        said = list(first)
+        for _ in range(40):
+            said.append(int(cold.score(said)[-1].argmax()))
+        engine.completions.create(prompt=first, max_tokens=40, temperature=0, ignore_eos=True)
+        assert both(said[:-1] + [4] * 20) == 96
+        # At a chunk's end while slots are free: half of a prompt serves, too.
+    with llmcall.Engine(path, threads=2, max_step_tokens=32, **SMALL) as engine:
+        ask(engine, prompt=TOKENS)
+        assert ask(engine, prompt=TOKENS[:34])[1] == 32
+
+
+def test_choices(path, expected):
+    with llmcall.Engine(path, threads=2, **SMALL) as engine:
+        three = answer(engine, n=3)
+        assert three[:1] == expected[1] and three[1] != three[0]
+        assert answer(engine, n=3) == three
+    with llmcall.Engine(path, threads=2, prefix_cache=False, **SMALL) as engine:
+        assert answer(engine, n=3) == three
+
+
+def test_no_drafts(path, expected):
+    with llmcall.Engine(path, threads=2, **SMALL) as engine:
+        assert answer(engine, speculate=7) == expected[1]
+        assert engine.metrics().draft_tokens == 0
+
+
+def disturb(engine, number, stop, problems):
+    """Calls of every shape, some of which are left in the middle."""
+    try:
+        round_ = 0
+        while not stop.is_set():
+            round_ += 1
+            prompt = TOKENS[: 10 + 13 * ((number + round_) % 6)] + [number] * (round_ % 20)
+            stream = engine.completions.create(prompt=prompt, max_tokens=8 + number, seed=number, stream=True, ignore_eos=True)
+            for seen, _ in enumerate(stream):
+                if seen == 3 and number % 2:
+                    break
+            stream.close()
+    except Exception as problem:
+        problems.append(problem)
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_beside_other_calls(few, path, expected):
+    """Five others at once, with slots for all, or for three sequences alone."""
+    memory = llmcall.estimate(path)
+    room = {"kv_bytes": 6 * 1024 * memory.state_kib} if few and memory.kv_bytes_per_token == 0 else {}
+    with llmcall.Engine(path, threads=2, max_sequences=3 if few else 8, **room, **SMALL) as engine:
+        stop, problems = threading.Event(), []
+        others = [threading.Thread(target=disturb, args=(engine, i, stop, problems)) for i in range(5)]
+        for other in others:
+            other.start()
+        try:
+            for _ in range(3):
+                assert answer(engine) == expected[1]
+                assert np.array_equal(bits(engine.score(TOKENS[:40])), expected[0][:40])
+        finally:
+            stop.set()
+            for other in others:
+                other.join()
+        assert not problems
+
+
+def test_preemption(path):
+    """A cache too small for all of them: some give up their pages and states and begin again, and nobody can tell."""
+    memory = llmcall.estimate(path)
+    if memory.kv_bytes_per_token == 0:
+        pytest.skip("its pages take no memory, so that they never run out")
+    calls = [{"prompt": TOKENS[: 20 + 10 * i], "max_tokens": 180, "seed": i} for i in range(4)]
+    with llmcall.Engine(path, threads=2, **SMALL) as roomy:
+        alone = [answer(roomy, **call) for call in calls]
+    kv_bytes = max(19 * PAGE * memory.kv_bytes_per_token, 4 * 1024 * memory.state_kib)  # half of it is for states
+    for cache in (False, True):
+        with llmcall.Engine(path, threads=2, kv_bytes=kv_bytes, max_sequences=4, prefix_cache=cache, **SMALL) as tight:
+            got = [None] * len(calls)
+
+            def run(i):
+                got[i] = answer(tight, **calls[i])
+
+            threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert got == alone
+            metrics = tight.metrics()
+            if metrics.kv_pages < 13 * min(4, metrics.states):
+                assert metrics.preemptions > 0
+
+
+def test_memory(path):
+    memory = llmcall.estimate(path, max_sequences=4)
+    assert memory.state_kib > 0
+    with llmcall.Engine(path, threads=1, max_sequences=4, **SMALL) as engine:
+        assert engine.metrics().states == 8
+    with pytest.raises(llmcall.Error) as error:
+        llmcall.Engine(path, threads=1, kv_bytes=1000)
+    assert error.value.param == "kv_bytes"
