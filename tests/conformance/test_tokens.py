@@ -9,6 +9,7 @@ import gguf
 import jinja2
 import llmcall
 import pytest
+import texts
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
@@ -35,33 +36,14 @@ def vocabulary(vocabularies):
 @pytest.mark.parametrize("name", VOCABULARIES)
 def test_vectors_of_llama_cpp(name, vocabulary, vocabularies):
     base = vocabularies / f"ggml-vocab-{name}.gguf"
-    texts = base.with_name(base.name + ".inp").read_bytes().decode().split(SEPARATOR)
+    inputs = base.with_name(base.name + ".inp").read_bytes().decode().split(SEPARATOR)
     lines = base.with_name(base.name + ".out").read_text().split("\n")
-    assert len(texts) > 40 and len(lines) >= len(texts)
-    for text, line in zip(texts, lines):
+    assert len(inputs) > 40 and len(lines) >= len(inputs)
+    for text, line in zip(inputs, lines):
         assert vocabulary(name).tokenize(text, special=False) == [int(t) for t in line.split()], repr(text)
 
 
 # ---- Against the tokenizers package ----
-
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-ALPHABETS = [LETTERS, LETTERS + " " * 20, "0123456789 .,", " \t\n\r\u00a0\u3000", "'sSdDmMtTlLvVrRe ", "äöüßéèñçøåÅ ",
-             "αβγδεζ АБВГДЕжзи ", "日本語中文字符한국어テスト、。", "ดีครับสวัสดี हिन्दी العربية עברית ", "😀🎉👩‍👩‍👧‍👦🏳️‍🌈🇩🇪 ", "!?()[]{}<>|\\/@#$%^&*-_=+~`\"'",
-             "ﷺ½²³①Ⅷ٣٤५६ "]
-
-
-def random_text(rng):
-    text = ""
-    for _ in range(rng.randrange(1, 8)):
-        kind = rng.randrange(4)
-        if kind == 0:
-            text += rng.choice(["The ", "don't ", "I'll", " we've\n", "\n\n", "  ", "   x", "12345", " 3.14159", "http://", "\r\n", "e.g.",
-                                "ID42x", "naïve", " "])
-        else:
-            alphabet = rng.choice(ALPHABETS)
-            text += "".join(rng.choice(alphabet) for _ in range(rng.randrange(1, 12)))
-    return text
-
 
 @pytest.fixture(scope="module")
 def model_fields(model_path):
@@ -83,30 +65,22 @@ def oracle(model_fields):
 def test_equals_the_tokenizers_package(engine, oracle):
     rng = random.Random(1)
     for _ in range(3000):
-        text = random_text(rng)
+        text = texts.random_text(rng)
         assert engine.tokenize(text, special=False) == oracle.encode(text).ids, repr(text)
 
 
-def any_text(rng, size):
-    return "".join(chr(rng.choice([rng.randrange(128), rng.randrange(0x800), rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)]))
-                   for _ in range(size))
-
-
-def lacking_bytes(path):
+def lacking_bytes(engine):
     """The bytes that a byte-level vocabulary has no token for."""
-    tokens = set(gguf.GGUFReader(str(path)).fields["tokenizer.ggml.tokens"].contents())
-    printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printing]
-    alphabet = {byte: chr(byte) for byte in printing} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-    return {byte for byte, letter in alphabet.items() if letter not in tokens}
+    pieces = {engine.detokenize([token]) for token in range(engine.model_info().vocab_size)}
+    return {byte for byte in range(256) if bytes([byte]) not in pieces}
 
 
 @pytest.mark.parametrize("name", [name for name in VOCABULARIES if name != "bert-bge"])
-def test_round_trip_of_any_text(name, vocabulary, vocabularies):
+def test_round_trip_of_any_text(name, vocabulary):
     rng = random.Random(2)
-    lacking = lacking_bytes(vocabularies / f"ggml-vocab-{name}.gguf") if name in ("falcon", "refact", "starcoder") else set()
+    lacking = lacking_bytes(vocabulary(name)) if name in ("falcon", "refact", "starcoder") else set()
     for _ in range(300):
-        text = "".join(c for c in any_text(rng, rng.randrange(1, 40)) if not lacking & set(c.encode()))
+        text = "".join(c for c in texts.any_text(rng, rng.randrange(1, 40)) if not lacking & set(c.encode()))
         data = vocabulary(name).detokenize(vocabulary(name).tokenize(text, special=False))
         assert data.removeprefix(b" ") == text.encode().removeprefix(b" ") if name in ("llama-spm", "phi-3") else data == text.encode(), repr(text)
 
@@ -120,14 +94,15 @@ def test_every_single_character_below_256(engine, oracle):
 # ---- Size, control tokens, errors ----
 
 
-@pytest.mark.parametrize("name", ["gpt-2", "llama-bpe", "qwen2", "llama-spm"])
-@pytest.mark.parametrize("piece", ["a", "ab", "x9", "字", "é"])
-def test_a_megabyte_without_a_space(name, piece, vocabulary):
-    text = piece * (2**20 // len(piece.encode()))
-    start = time.monotonic()
-    tokens = vocabulary(name).tokenize(text, special=False)
-    assert time.monotonic() - start < 2
-    assert 0 < len(tokens) <= 2**20 + 1
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_a_megabyte_of_one_piece(name, vocabulary):
+    """In the processor's time: the machine may be busy."""
+    for piece in ["a", "ab", "x9", "字", "é", " ", "\n", "1", "!"]:
+        text = piece * (2**20 // len(piece.encode()))
+        start = time.process_time()
+        tokens = vocabulary(name).tokenize(text, special=False)
+        assert time.process_time() - start < 3, piece
+        assert len(tokens) <= 2**20 + 1
 
 
 def test_control_tokens_only_where_asked(engine):

