@@ -80,15 +80,18 @@ static int preempt_for(llmc_sched *sched, const llmc_sequence *sequence) {
     return 0;
 }
 
-/* Pages for the next n tokens, or for as many as there is room for; others are preempted only to get the first of them.
- * Returns the tokens that fit. */
+/* Pages for the next n tokens, or for as many as there is room for; others are preempted only to get the first of them, or all
+ * of a whole prompt. Returns the tokens that fit. */
 static uint32_t make_room(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
     uint32_t need = llmc_sched_pages_for(sequence->n_computed + n);
+    int whole = sequence->group->whole;
     while (sequence->n_pages < need) {
         if (acquire_page(sched, sequence)) continue;
-        if (sequence->n_pages * PAGE_TOKENS > sequence->n_computed || !preempt_for(sched, sequence)) break;
+        if (!whole && sequence->n_pages * PAGE_TOKENS > sequence->n_computed) break;
+        if (!preempt_for(sched, sequence)) break;
     }
-    return min_u32(n, sequence->n_pages * PAGE_TOKENS - sequence->n_computed);
+    uint32_t room = min_u32(n, sequence->n_pages * PAGE_TOKENS - sequence->n_computed);
+    return whole && room < n ? 0 : room;
 }
 
 /* ---- Items ------------------------------------------------------------------------------------------------------------- */
@@ -100,7 +103,14 @@ static int is_scored(const llmc_sequence *sequence) {
 
 static int logits_wanted(const llmc_sequence *sequence, uint32_t n) {
     if (is_scored(sequence)) return 2;
+    if (sequence->group->hidden) return 0;
     return sequence->n_computed + n == sequence->n_tokens;
+}
+
+static int hidden_wanted(const llmc_sequence *sequence, uint32_t n) {
+    int hidden = sequence->group->hidden;
+    if (hidden == LLMC_HIDDEN_LAST && sequence->n_computed + n < sequence->n_tokens) return LLMC_HIDDEN_NONE;
+    return hidden;
 }
 
 /* Puts up to n tokens of the sequence into the step; returns how many. */
@@ -113,10 +123,12 @@ static uint32_t place(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
     item->n_tokens = n;
     item->n_drafts = 0;
     item->wants_logits = logits_wanted(sequence, n);
+    item->wants_hidden = hidden_wanted(sequence, n);
     sequence->stamp = sched->stamp;
     llmc_sched_state_snapshot(sched, item);
     sched->n_tokens += n;
     sched->n_outputs += item->wants_logits == 2 ? n : (uint32_t)item->wants_logits;
+    if (item->wants_hidden) sched->hidden = 1;
     if (sequence->group->admitted_ns < 0) sequence->group->admitted_ns = sched->now_ns;
     return n;
 }
@@ -124,7 +136,7 @@ static uint32_t place(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
 static void place_decodes(llmc_sched *sched) {
     for (uint32_t i = 0; i < sched->n_running; i++) {
         llmc_sequence *sequence = sched->running[i];
-        if (pending(sequence) != 1) continue;
+        if (pending(sequence) != 1 || sequence->group->whole) continue; /* of whole prompts the first in rank goes first */
         sequence->considered = sched->stamp;
         place(sched, sequence, 1);
     }
@@ -132,14 +144,19 @@ static void place_decodes(llmc_sched *sched) {
 
 /* ---- Prefix cache ------------------------------------------------------------------------------------------------------ */
 
+/* Every row of the prompt is wanted, not only what follows from it, or the rows depend on those behind them. */
+static int wants_every_row(const llmc_group *group) {
+    return group->all_logits || group->hidden == LLMC_HIDDEN_ALL || group->whole;
+}
+
 /* Pages that may come from elsewhere: all but the one of the last token, which is computed for its logits. */
 static uint32_t shareable_pages(const llmc_sequence *sequence) {
-    return sequence->group->all_logits ? 0 : (sequence->n_tokens - 1) / PAGE_TOKENS;
+    return wants_every_row(sequence->group) ? 0 : (sequence->n_tokens - 1) / PAGE_TOKENS;
 }
 
 static const char *reason_of(const llmc_sched *sched, const llmc_sequence *sequence) {
     uint32_t cached_pages = sequence->n_cached / PAGE_TOKENS;
-    if (sequence->group->all_logits) return "scores are computed afresh";
+    if (wants_every_row(sequence->group)) return "every row is computed afresh";
     if ((sequence->group->n_prompt - 1) / PAGE_TOKENS == 0) return "prompt shorter than a page";
     if (cached_pages == (sequence->group->n_prompt - 1) / PAGE_TOKENS) return NULL;
     if (sequence->branch > sequence->n_cached) return "no state was kept where earlier prompts end to be the same";
@@ -268,12 +285,13 @@ static uint32_t outputs_left(const llmc_sched *sched) {
     return sched->options.max_outputs - sched->n_outputs - kept;
 }
 
-/* A chunk that does not complete the sequence ends with a page, if that does not cost half of it: pages become findable as
+/* A whole prompt waits for a step that has room for it. Another chunk that does not complete the sequence ends with a page, if that does not cost half of it: pages become findable as
  * early as possible. */
 static uint32_t chunk_size(const llmc_sched *sched, const llmc_sequence *sequence, uint32_t budget) {
     if (is_scored(sequence)) budget = min_u32(budget, outputs_left(sched));
     uint32_t left = pending(sequence);
     if (left <= budget) return left;
+    if (sequence->group->whole) return 0;
     uint32_t over = (sequence->n_computed + budget) % PAGE_TOKENS;
     return over <= budget / 2 ? budget - over : budget;
 }
@@ -315,7 +333,7 @@ static void place_prompts(llmc_sched *sched) {
     if (!first) return;
     uint32_t budget = budget_left(sched);
     uint32_t unused = others < budget ? budget - (uint32_t)others : 0;
-    place_chunk(sched, first, max_u32(budget - budget / 2, unused));
+    place_chunk(sched, first, first->group->whole ? budget : max_u32(budget - budget / 2, unused));
     while (budget_left(sched) > 0) {
         llmc_sequence *next = shortest_prompt(sched);
         if (!next) return;
@@ -384,6 +402,7 @@ void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
     sched->n_items = 0;
     sched->n_tokens = 0;
     sched->n_outputs = 0;
+    sched->hidden = 0;
     collect_expired(sched);
     place_decodes(sched);
     if (budget_left(sched) > 0) {
@@ -396,6 +415,7 @@ void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
                         .n_items = sched->n_items,
                         .n_tokens = sched->n_tokens,
                         .n_outputs = sched->n_outputs,
+                        .hidden = sched->hidden,
                         .zero_pages = sched->zero_pages,
                         .n_zero_pages = sched->n_zero_pages,
                         .state_copies = sched->state_copies,

@@ -125,6 +125,11 @@ static llmcall_status check_request(const llmc_sched *sched, const llmc_sched_re
                          "The prompt has %u tokens and fills the context of %u; there is no room for an answer.",
                          request->n_tokens, context);
     }
+    if (request->whole && request->n_tokens > sched->options.max_step_tokens) {
+        return llmc_fail(error, LLMCALL_E_CONTEXT_LENGTH, NULL, "max_step_tokens",
+                         "The text has %u tokens, which must be computed in one step; max_step_tokens is %u.",
+                         request->n_tokens, sched->options.max_step_tokens);
+    }
     uint32_t need = llmc_sched_pages_for(request->n_tokens);
     if (need > llmc_kv_total(sched->kv)) {
         return llmc_fail(error, LLMCALL_E_NO_MEMORY, NULL, "messages",
@@ -241,6 +246,8 @@ static void fill_group(llmc_sched *sched, llmc_group *group, const llmc_sched_re
     group->deadline_ns = request->deadline_ns;
     group->salt = request->salt;
     group->all_logits = request->all_logits != 0;
+    group->hidden = request->hidden;
+    group->whole = request->whole != 0;
     group->rank = rank_of(request);
     group->order = sched->n_submitted++;
     group->n_waiting = group->n_sequences;
@@ -293,7 +300,9 @@ static void leave_running(llmc_sched *sched, llmc_sequence *sequence) {
     if (--sequence->group->n_running == 0) sched->n_running_groups--;
 }
 
+/* Rows of a whole prompt are those of no other prompt that begins alike. */
 static void publish(llmc_sched *sched, const llmc_sequence *sequence, uint32_t n_tokens) {
+    if (sequence->group->whole) return;
     llmc_kv_publish(sched->kv, sequence->group->salt, sequence->tokens, n_tokens, sequence->pages);
 }
 

@@ -36,8 +36,13 @@ typedef struct llmc_sched_request {
     int64_t arrival_ns;      /* now */
     uint64_t salt;
     int all_logits;     /* score: no prefix reuse, logits wanted at every prompt position */
+    int hidden;         /* embed: LLMC_HIDDEN_* rows of the prompt instead of logits; with max_new_tokens 0 and one choice */
+    int whole;          /* the prompt is computed in one step, because its tokens see those behind them */
     uint32_t max_draft; /* speculation: longest draft of a choice, cut to LLMC_DRAFT_MAX; 0: none */
 } llmc_sched_request;
+
+/* Which rows of a prompt's last layer are wanted. ALL: no prefix reuse. */
+enum { LLMC_HIDDEN_NONE = 0, LLMC_HIDDEN_LAST = 1, LLMC_HIDDEN_ALL = 2 };
 
 enum { LLMC_SEQUENCE_WAITING = 0, LLMC_SEQUENCE_RUNNING = 1, LLMC_SEQUENCE_FINISHED = 2 };
 
@@ -85,6 +90,8 @@ struct llmc_group {
     int64_t deadline_ns; /* 0: none */
     uint64_t salt;
     int all_logits;
+    int hidden;
+    int whole;
     int expired; /* its deadline passed and it was reported */
     /* The scheduler's own. */
     int64_t rank; /* lower runs first; equal ranks by order */
@@ -103,6 +110,7 @@ typedef struct llmc_step_item {
     int wants_logits;  /* 1: of its last known token, which is the sequence's last, and of the drafts behind it: tokens are to
                           be sampled. 2: of all its tokens (a group with all_logits; positions come again, with the same bits,
                           after a preemption). 0: none */
+    int wants_hidden;  /* LLMC_HIDDEN_*: of its last token, which is the sequence's last, or of all its tokens */
     uint32_t n_drafts; /* of n_tokens: guesses at what will be sampled, in sequence->tokens behind its n_tokens known ones */
     uint32_t snapshot_after; /* after so many of n_tokens the state also goes to the slot `snapshot`; 0: never */
     uint32_t snapshot;
@@ -119,6 +127,7 @@ typedef struct llmc_step {
     uint32_t n_items;
     uint32_t n_tokens;          /* sum over the items */
     uint32_t n_outputs;         /* rows of logits that the items want together */
+    int hidden;                 /* some item wants hidden rows */
     const uint32_t *zero_pages; /* must be zeroed before the step: they last held another tenant's rows */
     uint32_t n_zero_pages;
     const llmc_state_copy *state_copies; /* to be done before the step, in order */
@@ -136,7 +145,7 @@ void llmc_sched_destroy(llmc_sched **sched); /* removes the groups that are left
 
 /* Queues a call. The group is the scheduler's until llmc_sched_remove; all memory it will ever need is allocated here.
  * LLMCALL_E_QUEUE_FULL with retry_after_ms; LLMCALL_E_CONTEXT_LENGTH if the prompt does not fit the context (with
- * max_new_tokens > 0: leaves no room for a token); LLMCALL_E_NO_MEMORY if it needs more pages than exist;
+ * max_new_tokens > 0: leaves no room for a token; with whole: is longer than a step); LLMCALL_E_NO_MEMORY if it needs more pages than exist;
  * LLMCALL_E_ARGUMENT for an empty prompt or no choices. */
 llmcall_status llmc_sched_submit(llmc_sched *sched, const llmc_sched_request *request, llmc_group **group,
                                  llmcall_error *error);

@@ -25,6 +25,7 @@ struct llmc_sched {
     uint32_t n_items;
     uint32_t n_tokens;
     uint32_t n_outputs;   /* at most max_outputs less the running sequences that were not considered yet */
+    int hidden;           /* some item wants hidden rows */
     uint32_t *zero_pages; // (pages of the cache), each at most once
     uint8_t *zero_listed; // (pages of the cache)
     uint32_t n_zero_pages;

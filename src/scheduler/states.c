@@ -91,7 +91,7 @@ void llmc_sched_state_snapshot(llmc_sched *sched, llmc_step_item *item) {
     llmc_sequence *sequence = item->sequence;
     const llmc_group *group = sequence->group;
     item->snapshot_after = 0;
-    if (!has_states(sched) || group->all_logits) return;
+    if (!has_states(sched) || group->all_logits || group->whole) return;
     if (!llmc_kv_prefix_cache_enabled(sched->kv) && group->n_sequences == 1) return; /* nobody could find it */
     uint32_t at = boundary_of(item);
     if (at == 0) return;

@@ -24,6 +24,8 @@ typedef struct scenario {
     uint32_t wait_limit; /* steps in which every call must end; 0: not checked */
     uint32_t max_draft;  /* of half of the calls */
     uint32_t n_states;   /* 0: a model without */
+    uint32_t embeds;     /* of 10 calls, those that want hidden rows */
+    int whole;           /* every prompt in one step, then all of them are such */
 } scenario;
 
 typedef struct call {
@@ -119,7 +121,9 @@ static void compute(const llmc_step_item *item) {
         row = next_row(row, sequence->tokens[p]);
         write_row(sequence, p, row);
         compute_state(item, p, row);
-        if (item->wants_logits == 2) c->scored[sequence->choice][p] = 1;
+        int last = p + 1 == sequence->n_tokens;
+        if (item->wants_logits == 2 || item->wants_hidden == LLMC_HIDDEN_ALL || (item->wants_hidden && last))
+            c->scored[sequence->choice][p] = 1;
     }
     w.computed += item->n_tokens;
     w.drafted += item->n_drafts;
@@ -146,6 +150,14 @@ static void check_item(const llmc_step_item *item) {
         assert_true(sequence->n_tokens + item->n_drafts < sequence->group->max_tokens);
         assert_true(item->n_drafts <= w.s->max_draft);
     }
+    if (sequence->group->whole) assert_true(item->start == 0 && item->n_tokens == sequence->n_tokens);
+    if (sequence->group->hidden) {
+        assert_int_equal(item->wants_logits, 0);
+        assert_int_equal(item->wants_hidden,
+                         sequence->group->hidden == LLMC_HIDDEN_ALL || complete ? sequence->group->hidden : 0);
+        return;
+    }
+    assert_int_equal(item->wants_hidden, LLMC_HIDDEN_NONE);
     assert_int_equal(item->wants_logits, sequence->group->all_logits && item->start < sequence->group->n_prompt ? 2 : complete);
 }
 
@@ -223,7 +235,10 @@ static void check_tokens(const call *c, uint32_t choice) {
         assert_int_equal(sequence->tokens[i], expected);
         row = next_row(row, expected);
     }
-    if (sequence->group->all_logits && !w.s->cancels && !w.s->deadlines) {
+    if (sequence->group->hidden == LLMC_HIDDEN_LAST && !w.s->cancels && !w.s->deadlines)
+        assert_true(c->scored[choice][c->n_prompt - 1]);
+    if (sequence->group->hidden != LLMC_HIDDEN_LAST) assert_true(!sequence->group->hidden || sequence->n_cached == 0);
+    if ((sequence->group->all_logits || sequence->group->hidden == LLMC_HIDDEN_ALL) && !w.s->cancels && !w.s->deadlines) {
         for (uint32_t i = 0; i < c->n_prompt; i++) assert_true(c->scored[choice][i]);
     }
 }
@@ -260,9 +275,9 @@ static void arrive(void) {
     call *c = &w.calls[i];
     memset(c, 0, sizeof *c);
     make_prompt(c);
-    int score = random_below(10) == 0;
-    c->n_choices = random_below(3) ? 1 : 1 + random_below(w.s->max_choices);
-    c->max_new = score ? 0 : 1 + random_below(w.s->max_new);
+    int score = random_below(10) == 0, embed = w.s->whole || (w.s->embeds && random_below(10) < w.s->embeds);
+    c->n_choices = random_below(3) || embed ? 1 : 1 + random_below(w.s->max_choices);
+    c->max_new = score || embed ? 0 : 1 + random_below(w.s->max_new);
     c->first_step = w.step;
     llmc_sched_request request = {.user = c,
                                   .tokens = c->prompt,
@@ -272,7 +287,9 @@ static void arrive(void) {
                                   .priority = (int32_t)random_below(5) - 2,
                                   .arrival_ns = w.now_ns,
                                   .salt = 1 + random_below(2),
-                                  .all_logits = score,
+                                  .all_logits = score && !embed,
+                                  .hidden = embed ? LLMC_HIDDEN_LAST + (int)random_below(2) : LLMC_HIDDEN_NONE,
+                                  .whole = w.s->whole,
                                   .max_draft = w.s->max_draft * (c->n_prompt % 2)};
     if (w.s->deadlines && random_below(4) == 0) request.deadline_ns = w.now_ns + 1 + (int64_t)random_below(300) * 1000000;
     llmcall_error error;
@@ -284,7 +301,8 @@ static void arrive(void) {
     if (status == LLMCALL_E_QUEUE_FULL) {
         assert_true(error.retry_after_ms > 0);
     } else {
-        assert_true(c->n_prompt > w.s->n_pages * T || c->n_prompt >= MAX_CONTEXT);
+        assert_true(c->n_prompt > w.s->n_pages * T || c->n_prompt >= MAX_CONTEXT ||
+                    (w.s->whole && c->n_prompt > w.s->max_step_tokens));
     }
 }
 
@@ -455,6 +473,11 @@ static const scenario scenarios[] = {
     {"one by one drafts", 24, 40, 32, 1, 8, 1, 3000, 200, 60, 3, 10, 0, 0, 0, 0, 0, 7},
     {"few rows drafts", 25, 40, 12, 4, 8, 1, 3000, 200, 60, 3, 10, 0, 0, 0, 6, 0, 15},
     {"failing drafts", 26, 24, 40, 12, 16, 1, 4000, 150, 60, 4, 20, 1, 1, 1, 0, 0, 15},
+    {"embeds", 41, 512, 64, 16, 32, 1, 3000, 150, 40, 4, 20, 0, 0, 0, 16, 400, 0, 0, 5},
+    {"few pages embeds", 42, 26, 32, 12, 16, 1, 4000, 150, 100, 4, 15, 1, 1, 1, 0, 0, 0, 0, 8},
+    {"states embeds", 43, 26, 32, 12, 16, 1, 4000, 150, 100, 4, 15, 0, 0, 0, 0, 0, 0, 16, 5},
+    {"whole", 44, 512, 128, 16, 32, 1, 3000, 128, 1, 1, 60, 0, 0, 0, 16, 100, 0, 0, 0, 1},
+    {"few pages whole", 45, 9, 150, 16, 32, 1, 3000, 150, 1, 1, 50, 1, 1, 1, 0, 0, 0, 0, 0, 1},
     {"states", 31, 512, 64, 16, 32, 1, 3000, 150, 40, 4, 20, 0, 0, 0, 0, 400, 0, 64},
     {"few states", 32, 512, 64, 16, 32, 1, 3000, 150, 40, 4, 15, 0, 0, 0, 0, 0, 15, 5},
     {"one state", 33, 100, 64, 16, 32, 1, 3000, 150, 40, 4, 8, 0, 0, 0, 0, 0, 15, 1},
@@ -488,6 +511,7 @@ static void test_random_scenarios(void **state) {
         s.failures = (int)random_below(2);
         s.max_outputs = random_below(2) * (1 + random_below(20));
         s.max_draft = random_below(2) * (1 + random_below(LLMC_DRAFT_MAX));
+        s.embeds = random_below(2) * random_below(11);
         if (i >= 20) s.n_states = 1 + random_below(MAX_STATES);
         run(&s);
     }

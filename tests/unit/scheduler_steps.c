@@ -250,6 +250,41 @@ static void test_scores_within_outputs(void **state) {
     close_sched();
 }
 
+/* A whole prompt waits for room for all of it; the first in rank has the step to itself. Nobody finds its pages. */
+static void test_whole_prompts(void **state) {
+    (void)state;
+    open_sched(100, 64, 8, 8);
+    llmc_sched_request request = request_of(prompt, 40, 0);
+    request.whole = 1;
+    request.hidden = LLMC_HIDDEN_ALL;
+    llmc_group *a = submit_request(&request), *b = submit_request(&request);
+    request.n_tokens = 64;
+    llmc_group *c = submit_request(&request);
+    request.n_tokens = 10;
+    llmc_group *d = submit_request(&request);
+    llmc_group *const expected[][2] = {{a, d}, {b, NULL}, {c, NULL}};
+    for (int i = 0; i < 3; i++) {
+        llmc_step step = plan();
+        assert_int_equal(step.n_items, expected[i][1] ? 2 : 1);
+        assert_int_equal(step.n_outputs, 0);
+        assert_int_equal(step.hidden, 1);
+        for (uint32_t k = 0; k < step.n_items; k++) {
+            assert_ptr_equal(step.items[k].sequence->group, expected[i][k]);
+            assert_int_equal(step.items[k].n_tokens, expected[i][k]->n_prompt);
+            assert_int_equal(step.items[k].wants_hidden, LLMC_HIDDEN_ALL);
+        }
+        llmc_sched_commit(sched, &step);
+        for (uint32_t k = 0; k < step.n_items; k++) llmc_sched_finish_sequence(sched, step.items[k].sequence);
+    }
+    uint32_t cached;
+    llmc_kv_stats(kv, NULL, NULL, &cached);
+    assert_int_equal(cached, 0);
+    assert_true(llmc_sched_idle(sched));
+    request.n_tokens = 65;
+    expect_refusal(&request, LLMCALL_E_CONTEXT_LENGTH, "max_step_tokens is 64");
+    close_sched();
+}
+
 static void test_priority_and_age(void **state) {
     (void)state;
     open_sched(500, 64, 1, 64);
@@ -316,7 +351,7 @@ static void test_prefix_reuse(void **state) {
     assert_string_equal(c->sequences[0].cache_reason, "earlier prompts share only the beginning");
     assert_string_equal(d->sequences[0].cache_reason, "prompt shorter than a page");
     assert_int_equal(tokens_of(&step, e), 50);
-    assert_string_equal(e->sequences[0].cache_reason, "scores are computed afresh");
+    assert_string_equal(e->sequences[0].cache_reason, "every row is computed afresh");
     close_sched();
 }
 
@@ -613,6 +648,7 @@ int main(void) {
         cmocka_unit_test(test_long_prompt_stalls_nobody),
         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_scores_within_outputs),
+        cmocka_unit_test(test_whole_prompts),
         cmocka_unit_test(test_priority_and_age),
         cmocka_unit_test(test_extreme_numbers),
         cmocka_unit_test(test_prefix_reuse),
