@@ -43,6 +43,7 @@ typedef struct llmc_batch {
     const llmc_segment *segments; /* in the order of their tokens, covering all of them */
     uint32_t n_outputs;
     const uint32_t *output_rows; /* (n_outputs) indices of tokens whose logits are wanted, rising */
+    int hidden;                  /* for the model: every token's row goes through the last layer and the final norm */
 } llmc_batch;
 
 enum {
@@ -148,6 +149,7 @@ typedef struct llmc_op_attention {
     const float *sinks; /* (n_heads) a score more for each head, without a value; or NULL */
     const float *q;
     float *dst;
+    int bidirectional; /* a token sees all positions of its segment, also those behind it */
 } llmc_op_attention;
 
 typedef struct llmc_op_gather {

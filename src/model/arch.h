@@ -174,6 +174,9 @@ typedef struct llmc_hparams {
     llmc_expert_params experts;
     llmc_latent_params latent;
     llmc_recurrent_params recurrent;
+    int causal;                      /* a token sees those before it; 0: those behind it too */
+    int32_t pooling;                 /* LLMCALL_POOLING_*; AUTO: the file names none */
+    int ranks;                       /* the file has a head that ranks documents, see head.h */
     uint8_t layer[LLMC_MAX_LAYERS];  /* LLMC_LAYER_* */
     uint16_t place[LLMC_MAX_LAYERS]; /* which one it is among the recurrent layers, or among the others */
 } llmc_hparams;

@@ -7,6 +7,7 @@
 #include "core/thread.h"
 #include "core/utf8.h"
 #include "model/forward.h"
+#include "model/head.h"
 #include "model/quant.h"
 #include "model/recurrent.h"
 #include "model/vocab.h"
@@ -18,7 +19,8 @@ enum {
     DEFAULT_KV_BYTES = 1 << 30,
     COUNTED_PAGES = 1 << 16, /* of a model whose pages take no memory, if its context needs no more */
     SMALLEST_CONTEXT = 512,  /* tokens: a machine that cannot hold this much of a context cannot serve the model */
-    MAX_PAGES = 1 << 30
+    MAX_PAGES = 1 << 30,
+    MAX_WHOLE_TEXT = 8192 /* tokens for which a model that is not causal makes room in a step by itself */
 };
 
 /* ---- Names -------------------------------------------------------------------------------------------------------------- */
@@ -76,9 +78,13 @@ static llmcall_status read_header(const llmc_env *env, llmc_model_plan *plan, co
     copy_text(plan->shape.architecture, sizeof plan->shape.architecture, architecture, size);
     status = set_name(plan, options, error);
     if (status == LLMCALL_OK && !options->vocab_only) status = llmc_hparams_read(plan->gguf, &plan->hparams, error);
+    if (status == LLMCALL_OK && !options->vocab_only) status = llmc_head_read(plan->gguf, &plan->hparams, error);
     if (status == LLMCALL_OK) status = make_tokenizer(env, plan, error);
     if (status == LLMCALL_OK)
-        status = llmc_vocab_template(env, plan->gguf, options->chat_template, &plan->chat_template, error);
+        status = llmc_vocab_template(env, plan->gguf, "tokenizer.chat_template", options->chat_template, &plan->chat_template,
+                                     error);
+    if (status == LLMCALL_OK)
+        status = llmc_vocab_template(env, plan->gguf, "tokenizer.chat_template.rerank", NULL, &plan->rerank_template, error);
     return status;
 }
 
@@ -104,11 +110,11 @@ static llmcall_status set_vocab_size(llmc_model_plan *plan, llmcall_error *error
     return llmc_fail(error, LLMCALL_E_FORMAT, NULL, key, "The file has neither a vocabulary nor the key %s.", key);
 }
 
-/* A full-precision model is computed in full precision. */
+/* A full-precision model is computed in full precision, and so are keys and values that live for one step only. */
 static llmcall_status choose_kv_type(llmc_model_plan *plan, const llmcall_model_options *options, llmcall_error *error) {
     llmc_model_shape *s = &plan->shape;
     s->kv_type = options->kv_type;
-    if (s->kv_type == LLMCALL_KV_AUTO) s->kv_type = plan->weights.all_f32 ? LLMC_KV_F32 : LLMC_KV_F16;
+    if (s->kv_type == LLMCALL_KV_AUTO) s->kv_type = plan->weights.all_f32 || !s->causal ? LLMC_KV_F32 : LLMC_KV_F16;
     if (s->kv_type != LLMC_KV_Q8_0 || s->head_dim % LLMC_KV_Q8_DIMS == 0) return LLMCALL_OK;
     return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "kv_type",
                      "The model's heads have %u dimensions; a q8_0 KV cache needs a multiple of %d.", s->head_dim,
@@ -128,6 +134,9 @@ static void fill_shape(llmc_model_plan *plan) {
     s->n_ff = h->n_ff;
     s->context_length = h->context_length;
     s->parameters = plan->weights.parameters;
+    s->causal = h->causal;
+    s->pooling = h->pooling;
+    s->ranks = h->ranks;
     snprintf(s->quantization, sizeof s->quantization, "%s", type ? type->name : "");
 }
 
@@ -160,6 +169,15 @@ static uint64_t compute_bytes(llmc_model_plan *plan, const llmc_backend *backend
         backend->call->scratch_bytes(backend, plan->limits.max_step_tokens, plan->max_input_width, h->head_dim, h->n_heads);
     for (int i = 0; i < LLMC_ACTIVATIONS; i++) bytes += sizes[i] * sizeof(float);
     return bytes + llmc_forward_max_ops(h->n_layers) * sizeof(llmc_op);
+}
+
+/* A text of a model that is not causal is computed in one step: steps are made as long as the context that was asked for, or
+ * as the model's own as far as common models go. */
+static void fit_whole_texts(llmc_model_plan *plan, const llmcall_model_options *options) {
+    uint32_t tokens = options->context_length ? options->context_length : plan->shape.context_length;
+    if (!options->context_length && tokens > MAX_WHOLE_TEXT) tokens = MAX_WHOLE_TEXT;
+    if (tokens > MAX_STEP_TOKENS) tokens = MAX_STEP_TOKENS;
+    if (!plan->shape.causal && tokens > plan->limits.max_step_tokens) plan->limits.max_step_tokens = tokens;
 }
 
 /* What one more page takes on this backend; 0 on overflow. */
@@ -252,6 +270,8 @@ static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend
                                .head_dim = s->head_dim,
                                .type = s->kv_type};
     s->max_context = options->context_length ? options->context_length : s->context_length;
+    s->max_step_tokens = plan->limits.max_step_tokens;
+    if (!s->causal && s->max_context > s->max_step_tokens) s->max_context = s->max_step_tokens;
     uint64_t context_pages = ((uint64_t)s->max_context + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
     if (plan->kv.n_layers == 0) {
         count_pages(plan, context_pages);
@@ -286,7 +306,8 @@ static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_
     status = choose_kv_type(plan, options, error);
     if (status != LLMCALL_OK) return status;
     m->parameters = plan->shape.parameters;
-    m->weights_bytes = plan->weights.device_bytes;
+    m->weights_bytes = plan->weights.device_bytes + (plan->hparams.ranks ? llmc_head_bytes(plan->gguf) : 0);
+    fit_whole_texts(plan, options);
     m->compute_bytes = compute_bytes(plan, backend);
     status = size_states(plan, backend, options, error);
     if (status == LLMCALL_OK) status = size_kv(plan, backend, options, error);
@@ -311,6 +332,7 @@ void llmc_model_plan_free(const llmc_env *env, llmc_model_plan *plan) {
     llmc_gguf_close(&plan->gguf);
     llmc_tokenizer_destroy(&plan->tokenizer);
     llmc_free(env, plan->chat_template);
+    llmc_free(env, plan->rerank_template);
     memset(plan, 0, sizeof *plan);
 }
 

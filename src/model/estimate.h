@@ -9,6 +9,7 @@ typedef struct llmc_model_plan {
     llmc_gguf *gguf;
     llmc_tokenizer *tokenizer; /* NULL: "no_vocab" */
     char *chat_template;       /* NULL: none */
+    char *rerank_template;     /* NULL: none */
     llmc_model_shape shape;
     llmc_model_limits limits; /* checked */
     llmcall_memory memory;

@@ -200,6 +200,7 @@ static void add_attend(writer *w, uint32_t layer) {
                                                                            .soft_cap = h->score_cap,
                                                                            .window = windowed ? h->window : 0,
                                                                            .sinks = w->parts->weights->layers[layer].sinks,
+                                                                           .bidirectional = !h->causal,
                                                                            .q = w->a->q,
                                                                            .dst = w->a->attended};
 }
@@ -327,12 +328,23 @@ static void add_logits(writer *w, uint32_t rows, const float *x) {
     *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* No layer writes more than 20 operations; four before, two gathers, and the logits in three. */
+/* No layer writes more than 20 operations; four before, two gathers, a norm, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 20 * n_layers + 9;
+    return 20 * n_layers + 10;
 }
 
-uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, llmc_op *ops) {
+/* The last layer and what follows, where every row is wanted. */
+static uint32_t add_hidden(writer *w, uint32_t n_tokens, uint32_t n_outputs, const float *attended) {
+    const llmc_weights *weights = w->parts->weights;
+    float *x = w->a->x;
+    add_rest_of_layer(w, w->h->n_layers - 1, n_tokens, attended, x);
+    if (n_outputs > 0) add_gather(w, w->h->width, x, w->a->x_out);
+    (void)llmc_write_norm(w, n_tokens, w->h->width, weights->output_norm, weights->output_norm_bias, x, x);
+    if (n_outputs > 0) add_logits(w, n_outputs, w->a->x_out);
+    return w->n;
+}
+
+uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, int hidden, llmc_op *ops) {
     const llmc_hparams *h = parts->hparams;
     const llmc_activations *a = parts->activations;
     writer w = {.parts = parts, .h = h, .a = a, .ops = ops};
@@ -347,8 +359,9 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
         add_rest_of_layer(&w, layer, n_tokens, attended, a->x);
     }
     add_store(&w, last, n_tokens);
-    if (n_outputs == 0) return w.n; /* nobody reads x any more: K and V and states are what such a step is for */
+    if (n_outputs == 0 && !hidden) return w.n; /* nobody reads x any more: K and V and states are what such a step is for */
     add_attention(&w, last, n_tokens);
+    if (hidden) return add_hidden(&w, n_tokens, n_outputs, attended);
     add_gather(&w, h->width, a->x, a->x_out);
     add_gather(&w, attended_width(h, last), attended, a->attended_out);
     add_rest_of_layer(&w, last, n_outputs, a->attended_out, a->x_out);

@@ -46,7 +46,8 @@ typedef struct llmc_forward_parts {
 uint32_t llmc_forward_max_ops(uint32_t n_layers);
 uint32_t llmc_forward_max_width(const llmc_hparams *hparams); /* of any operation's input */
 
-/* Writes the operations of a step of n_tokens tokens, of which n_outputs want logits; returns their count. */
-uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, llmc_op *ops);
+/* Writes the operations of a step of n_tokens tokens, of which n_outputs want logits; returns their count. With hidden, x holds
+ * all tokens' rows behind the final norm afterwards. */
+uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, int hidden, llmc_op *ops);
 
 #endif

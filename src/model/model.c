@@ -5,23 +5,27 @@
 
 #include "model/estimate.h"
 #include "model/forward.h"
+#include "model/head.h"
 
 struct llmc_model {
     const llmc_env *env;
     llmc_backend *backend; /* borrowed; NULL with vocab_only */
     llmc_tokenizer *tokenizer;
     char *chat_template;
+    char *rerank_template;
     llmc_model_shape shape;
     llmc_model_limits limits;
     llmcall_memory memory;
     llmc_hparams hparams;
     llmc_weights weights;
+    llmc_head head;
     uint32_t n_pages;
     llmc_kv_store *kv; /* NULL: no layer has attention */
     llmc_state_shape state_shape;
     llmc_state_store *states; /* NULL: no layer is recurrent */
     llmc_activations activations;
-    llmc_op *ops; /* room for the longest step */
+    const float *hidden; /* of the last run that was asked for it */
+    llmc_op *ops;        /* room for the longest step */
 };
 
 /* ---- Life --------------------------------------------------------------------------------------------------------------- */
@@ -39,7 +43,9 @@ static llmc_model *model_of_plan(const llmc_env *env, llmc_backend *backend, llm
     model->tokenizer = plan->tokenizer;
     model->chat_template = plan->chat_template;
     plan->tokenizer = NULL;
+    model->rerank_template = plan->rerank_template;
     plan->chat_template = NULL;
+    plan->rerank_template = NULL;
     return model;
 }
 
@@ -75,7 +81,7 @@ static llmcall_status load_by_plan(llmc_model *model, llmc_model_plan *plan, con
                                    llmcall_error *error) {
     llmcall_status status = llmc_model_plan_fits(plan, options, error);
     if (status == LLMCALL_OK && model->shape.max_context < model->shape.context_length && !options->context_length) {
-        llmc_log(model->env, LLMCALL_LOG_WARN, "%s: the KV cache holds %u tokens, less than the model's context of %u.",
+        llmc_log(model->env, LLMCALL_LOG_WARN, "%s: cache and steps hold %u tokens, less than the model's context of %u.",
                  model->shape.name, model->shape.max_context, model->shape.context_length);
     }
     if (status == LLMCALL_OK) status = make_step_memory(model, plan, error);
@@ -83,6 +89,7 @@ static llmcall_status load_by_plan(llmc_model *model, llmc_model_plan *plan, con
         status = llmc_weights_load(model->env, plan->gguf, &model->hparams, &plan->weights, model->backend, options,
                                    &model->weights, error);
     }
+    if (status == LLMCALL_OK) status = llmc_head_load(model->env, plan->gguf, &model->hparams, &model->head, error);
     return status;
 }
 
@@ -111,8 +118,10 @@ void llmc_model_destroy(llmc_model **model) {
         llmc_weights_destroy(m->env, m->backend, &m->weights);
     }
     llmc_free(m->env, m->ops);
+    llmc_head_free(m->env, &m->head);
     llmc_tokenizer_destroy(&m->tokenizer);
     llmc_free(m->env, m->chat_template);
+    llmc_free(m->env, m->rerank_template);
     llmc_free(m->env, m);
     *model = NULL;
 }
@@ -125,6 +134,9 @@ const llmc_tokenizer *llmc_model_tokenizer(const llmc_model *model) {
 }
 const char *llmc_model_chat_template(const llmc_model *model) {
     return model->chat_template;
+}
+const char *llmc_model_rerank_template(const llmc_model *model) {
+    return model->rerank_template;
 }
 const llmcall_memory *llmc_model_memory(const llmc_model *model) {
     return &model->memory;
@@ -198,6 +210,10 @@ static llmcall_status check_batch(const llmc_model *model, const llmc_batch *bat
     return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "batch", "The step's segments or output rows contradict its tokens.");
 }
 
+static const float *view(llmc_model *model, const float *rows, uint32_t n_rows, uint32_t width) {
+    return model->backend->call->view(model->backend, rows, (size_t)n_rows * width);
+}
+
 llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const float **logits, llmcall_error *error) {
     llmc_forward_parts parts = {.hparams = &model->hparams,
                                 .weights = &model->weights,
@@ -207,11 +223,28 @@ llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const 
     *logits = NULL;
     llmcall_status status = check_batch(model, batch, error);
     if (status != LLMCALL_OK) return status;
-    uint32_t n_ops = llmc_forward(&parts, batch->n_tokens, batch->n_outputs, model->ops);
+    uint32_t n_ops = llmc_forward(&parts, batch->n_tokens, batch->n_outputs, batch->hidden, model->ops);
     status = model->backend->call->run(model->backend, batch, model->ops, n_ops, error);
-    if (status != LLMCALL_OK || batch->n_outputs == 0) return status;
-    *logits =
-        model->backend->call->view(model->backend, model->activations.logits, (size_t)batch->n_outputs * model->shape.n_vocab);
-    if (!*logits) return llmc_fail(error, LLMCALL_E_BACKEND, NULL, NULL, "The logits could not be read back.");
+    if (status != LLMCALL_OK) return status;
+    model->hidden = NULL;
+    if (batch->hidden) model->hidden = view(model, model->activations.x, batch->n_tokens, model->shape.width);
+    if (batch->n_outputs) *logits = view(model, model->activations.logits, batch->n_outputs, model->shape.n_vocab);
+    if ((*logits || !batch->n_outputs) && (model->hidden || !batch->hidden)) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_BACKEND, NULL, NULL, "The step's results could not be read back.");
+}
+
+const float *llmc_model_hidden(const llmc_model *model) {
+    return model->hidden;
+}
+
+llmcall_status llmc_model_rank(const llmc_model *model, const float *rows, size_t n, float *scores, llmcall_error *error) {
+    const llmc_head *head = &model->head;
+    if (head->n_inner + head->n_out == 0)
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_rank_head", "model", "%s has no head that ranks documents.",
+                         model->shape.name);
+    float *scratch = llmc_alloc_array(model->env, (size_t)head->n_inner + head->n_out, sizeof *scratch);
+    if (!scratch) return llmc_fail_memory(error, "the rank head");
+    for (size_t i = 0; i < n; i++) scores[i] = llmc_head_score(head, rows + i * head->width, scratch);
+    llmc_free(model->env, scratch);
     return LLMCALL_OK;
 }

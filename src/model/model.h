@@ -23,9 +23,13 @@ typedef struct llmc_model_shape {
     uint32_t max_context; /* longest sequence served: options->context_length or the above, at most what the KV store holds */
     uint64_t parameters;  /* elements of all tensors of the file */
     char architecture[32];
-    char name[64];         /* options->name, else general.name, else the architecture; UTF-8 */
-    char quantization[32]; /* the type of most weights, "Q4_1" */
-    int kv_type;           /* LLMC_KV_* */
+    char name[64];            /* options->name, else general.name, else the architecture; UTF-8 */
+    char quantization[32];    /* the type of most weights, "Q4_1" */
+    int kv_type;              /* LLMC_KV_* */
+    int causal;               /* 0: every token of a text sees every other, so that a text is computed in one step */
+    int32_t pooling;          /* LLMCALL_POOLING_* that the file names, AUTO if none */
+    int ranks;                /* has a head for llmc_model_rank */
+    uint32_t max_step_tokens; /* limits->max_step_tokens; of a model that is not causal at least max_context */
 } llmc_model_shape;
 
 /* What the engine will ask of a step. Logits are kept for max_outputs rows only (a row of 128k floats is half a megabyte), so
@@ -48,6 +52,7 @@ void llmc_model_destroy(llmc_model **model); /* before its backend; sets *model 
 const llmc_model_shape *llmc_model_shape_of(const llmc_model *model);
 const llmc_tokenizer *llmc_model_tokenizer(const llmc_model *model); /* NULL: the file has no vocabulary ("no_vocab") */
 const char *llmc_model_chat_template(const llmc_model *model);    /* options' or the file's, NUL-terminated UTF-8; NULL: none */
+const char *llmc_model_rerank_template(const llmc_model *model);  /* with {query} and {document} in it; NULL: none */
 const llmcall_memory *llmc_model_memory(const llmc_model *model); /* as taken; available_bytes as of loading */
 
 /* One step: runs batch through all layers, stores its K and V rows, and leaves the logits of batch->output_rows at *logits:
@@ -55,6 +60,14 @@ const llmcall_memory *llmc_model_memory(const llmc_model *model); /* as taken; a
  * LLMCALL_E_ARGUMENT for a batch beyond the limits, with a token id outside the vocabulary, or with segments that do not fit
  * its tokens, the pages or max_context; _BACKEND if the device failed. */
 llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const float **logits, llmcall_error *error);
+
+/* After a run with batch->hidden: the rows of all its tokens behind the last layer and the final norm, (n_tokens, width), host
+ * memory, valid until the next run. */
+const float *llmc_model_hidden(const llmc_model *model);
+
+/* Scores of n rows (n, width), each of one document's pooled row, by the model's head. Any thread. LLMCALL_E_UNSUPPORTED without
+ * a head. */
+llmcall_status llmc_model_rank(const llmc_model *model, const float *rows, size_t n, float *scores, llmcall_error *error);
 
 uint32_t llmc_model_kv_pages(const llmc_model *model); /* pages of LLMC_PAGE_TOKENS positions; 0 with vocab_only */
 void llmc_model_kv_zero(llmc_model *model, uint32_t page);

@@ -243,9 +243,9 @@ void llmc_vocab_free(const llmc_env *env, llmc_vocab *vocab) {
     }
 }
 
-llmcall_status llmc_vocab_template(const llmc_env *env, const llmc_gguf *gguf, const char *replacement, char **text,
-                                   llmcall_error *error) {
-    const char *key = replacement ? "chat_template" : "tokenizer.chat_template";
+llmcall_status llmc_vocab_template(const llmc_env *env, const llmc_gguf *gguf, const char *key, const char *replacement,
+                                   char **text, llmcall_error *error) {
+    if (replacement) key = "chat_template";
     llmcall_status wrong = replacement ? LLMCALL_E_UTF8 : LLMCALL_E_FORMAT;
     const char *source = replacement;
     size_t size = replacement ? strlen(replacement) : 0;

@@ -18,10 +18,10 @@ typedef struct llmc_vocab {
 llmcall_status llmc_vocab_read(const llmc_env *env, const llmc_gguf *gguf, llmc_vocab *vocab, llmcall_error *error);
 void llmc_vocab_free(const llmc_env *env, llmc_vocab *vocab);
 
-/* tokenizer.chat_template, or replacement if that is not NULL: a NUL-terminated copy for the caller to free, or NULL if there
+/* The text of key (tokenizer.chat_template), or replacement if that is not NULL: a NUL-terminated copy for the caller to free, or NULL if there
  * is none. E_FORMAT / E_UTF8 if it is not UTF-8, or has a NUL or more than LLMC_TEMPLATE_MAX_BYTES. */
 enum { LLMC_TEMPLATE_MAX_BYTES = 1 << 20 };
-llmcall_status llmc_vocab_template(const llmc_env *env, const llmc_gguf *gguf, const char *replacement, char **text,
-                                   llmcall_error *error);
+llmcall_status llmc_vocab_template(const llmc_env *env, const llmc_gguf *gguf, const char *key, const char *replacement,
+                                   char **text, llmcall_error *error);
 
 #endif

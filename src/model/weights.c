@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/head.h"
 #include "model/quant.h"
 #include "model/rope.h"
 #include "model/tensor_table.h"
@@ -198,7 +199,7 @@ static int known_tensor(const llmc_gguf *gguf, const llmc_hparams *h, const char
         if (strcmp(llmc_rope_factors(i)->name, name) == 0) return 1;
     }
     llmc_layer_facts facts = llmc_layer_facts_of(gguf, h, 0);
-    return known_in(&facts, llmc_global_tensors(), name);
+    return known_in(&facts, llmc_global_tensors(), name) || llmc_head_knows(name);
 }
 
 /* A tensor that the forward pass would not read means that the file is another model than we would compute. */

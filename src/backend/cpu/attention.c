@@ -120,7 +120,7 @@ static void add_queries(llmc_attention_job *job, const llmc_op_attention *op, co
             job->q[job->n_queries] = op->q + offset;
             job->out[job->n_queries] = op->dst + offset;
             if (op->sinks) job->sink[job->n_queries] = op->sinks[head];
-            job->position[job->n_queries++] = segment->start + token;
+            job->position[job->n_queries++] = segment->start + (op->bidirectional ? segment->n_tokens - 1 : token);
         }
     }
 }

@@ -1,0 +1,177 @@
+/* Pooling keys, and the rank head: its tensors, and its few products on the host. */
+#include "model/head.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "model/quant.h"
+
+enum { MAX_OUTPUTS = 1 << 16 };
+
+static const struct {
+    const char *name;
+    size_t slot; /* in llmc_head */
+} tensors[] = {{"cls.weight", offsetof(llmc_head, inner)},
+               {"cls.bias", offsetof(llmc_head, inner_bias)},
+               {"cls.output.weight", offsetof(llmc_head, out)},
+               {"cls.output.bias", offsetof(llmc_head, out_bias)}};
+enum { INNER = 0, INNER_BIAS, OUT, OUT_BIAS, N_TENSORS };
+
+int llmc_head_knows(const char *tensor) {
+    for (int i = 0; i < N_TENSORS; i++) {
+        if (strcmp(tensors[i].name, tensor) == 0) return 1;
+    }
+    return 0;
+}
+
+/* ---- Keys --------------------------------------------------------------------------------------------------------------- */
+
+/* By number, as llama.cpp's llama_pooling_type counts. A file that names none leaves the choice to the caller. */
+static const int32_t pooling_of_number[] = {LLMCALL_POOLING_AUTO, LLMCALL_POOLING_MEAN, LLMCALL_POOLING_CLS,
+                                            LLMCALL_POOLING_LAST, LLMCALL_POOLING_AUTO};
+enum { NUMBER_RANK = 4 };
+
+static llmcall_status read_pooling(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
+    char key[96];
+    uint32_t number = 0;
+    snprintf(key, sizeof key, "%s.pooling_type", hparams->arch->name);
+    llmcall_status status = llmc_gguf_get_u32(gguf, key, &number, NULL, error);
+    if (status != LLMCALL_OK) return status;
+    if (number >= sizeof pooling_of_number / sizeof *pooling_of_number)
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, key, "%s is %u; known are 0 to %d.", key, number, NUMBER_RANK);
+    hparams->pooling = pooling_of_number[number];
+    hparams->ranks = number == NUMBER_RANK;
+    return LLMCALL_OK;
+}
+
+static llmcall_status read_causal(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
+    char key[96];
+    hparams->causal = 1;
+    snprintf(key, sizeof key, "%s.attention.causal", hparams->arch->name);
+    llmcall_status status = llmc_gguf_get_bool(gguf, key, &hparams->causal, NULL, error);
+    if (status != LLMCALL_OK || hparams->causal || (hparams->window == 0 && hparams->recurrent.mixer == LLMC_MIXER_NONE))
+        return status;
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, key,
+                     "%s is false in a model with sliding windows or recurrent layers, which is not supported.", key);
+}
+
+/* ---- Tensors ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t rows_of(const llmc_gguf *gguf, int i) {
+    const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(gguf, tensors[i].name);
+    return tensor ? tensor->dims[1] : 0;
+}
+
+static llmcall_status check_tensor(const llmc_gguf *gguf, int i, uint64_t rows, uint64_t cols, llmcall_error *error) {
+    const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(gguf, tensors[i].name);
+    if (!tensor) return LLMCALL_OK;
+    if (tensor->dims[0] != cols || tensor->dims[1] != rows || tensor->dims[2] != 1 || tensor->dims[3] != 1 || rows == 0 ||
+        rows > MAX_OUTPUTS)
+        return llmc_fail(error, LLMCALL_E_FORMAT, NULL, tensor->name,
+                         "The tensor %s has shape (%llu, %llu); expected (%llu, %llu).", tensor->name,
+                         (unsigned long long)tensor->dims[1], (unsigned long long)tensor->dims[0], (unsigned long long)rows,
+                         (unsigned long long)cols);
+    const llmc_quant_type *type = llmc_quant_type_find(tensor->type);
+    if (type && type->supported) return LLMCALL_OK;
+    return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, tensor->name,
+                     "The tensor %s has type %s, which is not supported here.", tensor->name, type ? type->name : "unknown");
+}
+
+/* A bias alone is none: nothing would read it. */
+static llmcall_status check_tensors(const llmc_gguf *gguf, const llmc_hparams *hparams, llmcall_error *error) {
+    uint64_t n_inner = rows_of(gguf, INNER), n_out = rows_of(gguf, OUT);
+    llmcall_status status = check_tensor(gguf, INNER, n_inner, hparams->width, error);
+    if (status == LLMCALL_OK) status = check_tensor(gguf, INNER_BIAS, 1, n_inner, error);
+    if (status == LLMCALL_OK) status = check_tensor(gguf, OUT, n_out, n_inner ? n_inner : hparams->width, error);
+    if (status == LLMCALL_OK) status = check_tensor(gguf, OUT_BIAS, 1, n_out, error);
+    if (status != LLMCALL_OK || !hparams->ranks || n_inner || n_out) return status;
+    return llmc_fail(error, LLMCALL_E_FORMAT, NULL, tensors[OUT].name,
+                     "The file's pooling type says that it ranks documents, but it lacks the tensor %s.", tensors[OUT].name);
+}
+
+llmcall_status llmc_head_read(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
+    llmcall_status status = read_pooling(gguf, hparams, error);
+    if (status == LLMCALL_OK) status = read_causal(gguf, hparams, error);
+    if (status == LLMCALL_OK) status = check_tensors(gguf, hparams, error);
+    return status;
+}
+
+uint64_t llmc_head_bytes(const llmc_gguf *gguf) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < N_TENSORS; i++) {
+        const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(gguf, tensors[i].name);
+        if (tensor) bytes += tensor->dims[0] * tensor->dims[1] * sizeof(float);
+    }
+    return bytes;
+}
+
+static llmcall_status load_tensor(const llmc_env *env, llmc_gguf *gguf, int i, llmc_head *head, llmcall_error *error) {
+    const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(gguf, tensors[i].name);
+    if (!tensor) return LLMCALL_OK;
+    size_t n = (size_t)(tensor->dims[0] * tensor->dims[1]);
+    void *blocks = llmc_alloc(env, (size_t)tensor->n_bytes);
+    float *values = llmc_alloc_array(env, n, sizeof *values);
+    memcpy((char *)head + tensors[i].slot, &values, sizeof values);
+    llmcall_status status = LLMCALL_OK;
+    if (!blocks || !values) status = llmc_fail_memory(error, tensor->name);
+    if (status == LLMCALL_OK) status = llmc_gguf_read(gguf, tensor, 0, blocks, (size_t)tensor->n_bytes, error);
+    if (status == LLMCALL_OK) llmc_dequantize(tensor->type, blocks, n, values);
+    llmc_free(env, blocks);
+    return status;
+}
+
+llmcall_status llmc_head_load(const llmc_env *env, llmc_gguf *gguf, const llmc_hparams *hparams, llmc_head *head,
+                              llmcall_error *error) {
+    llmcall_status status = LLMCALL_OK;
+    if (!hparams->ranks) return LLMCALL_OK;
+    head->width = hparams->width;
+    head->n_inner = (uint32_t)rows_of(gguf, INNER);
+    head->n_out = (uint32_t)rows_of(gguf, OUT);
+    head->softmax = hparams->causal && head->n_out > 1;
+    for (int i = 0; i < N_TENSORS && status == LLMCALL_OK; i++) status = load_tensor(env, gguf, i, head, error);
+    return status;
+}
+
+void llmc_head_free(const llmc_env *env, llmc_head *head) {
+    llmc_free(env, head->inner);
+    llmc_free(env, head->inner_bias);
+    llmc_free(env, head->out);
+    llmc_free(env, head->out_bias);
+    memset(head, 0, sizeof *head);
+}
+
+/* ---- A row -------------------------------------------------------------------------------------------------------------- */
+
+/* y (rows) = w (rows, cols) . x (cols) + bias */
+static void product(const float *w, const float *bias, const float *x, uint32_t rows, uint32_t cols, float *y) {
+    for (uint32_t r = 0; r < rows; r++) {
+        double sum = bias ? (double)bias[r] : 0;
+        for (uint32_t c = 0; c < cols; c++) sum += (double)w[(size_t)r * cols + c] * (double)x[c];
+        y[r] = (float)sum;
+    }
+}
+
+/* Of the first. */
+static float softmax(const float *x, uint32_t n) {
+    double largest = (double)x[0], sum = 0;
+    for (uint32_t i = 1; i < n; i++) largest = fmax(largest, (double)x[i]);
+    for (uint32_t i = 0; i < n; i++) sum += exp((double)x[i] - largest);
+    return (float)(exp((double)x[0] - largest) / sum);
+}
+
+float llmc_head_score(const llmc_head *head, const float *row, float *scratch) {
+    uint32_t cols = head->width;
+    if (head->n_inner) {
+        product(head->inner, head->inner_bias, row, head->n_inner, cols, scratch);
+        for (uint32_t i = 0; i < head->n_inner; i++) scratch[i] = (float)tanh((double)scratch[i]);
+        row = scratch;
+        cols = head->n_inner;
+    }
+    if (head->n_out == 0) return row[0];
+    float *out = scratch + head->n_inner;
+    product(head->out, head->out_bias, row, head->n_out, cols, out);
+    return head->softmax ? softmax(out, head->n_out) : out[0];
+}
