@@ -411,6 +411,10 @@ typedef struct llmcall_model_info_record {
     char architecture[32];
     llmcall_memory memory;  /* as taken */
     char quantization[32];  /* the type of most weights, "Q4_1" */
+    int32_t pooling;        /* LLMCALL_POOLING_* that the file names, AUTO if none: what its embeddings are made by */
+    uint32_t causal;        /* 1: generates text; 0: an encoder, which gives embeddings only */
+    uint32_t ranks;         /* 1: has a head for llmcall_rerank */
+    uint32_t reserved2;
 } llmcall_model_info_record;
 
 /* model NULL or "": the first one loaded. */
@@ -488,13 +492,10 @@ LLMCALL_API llmcall_status llmcall_count_tokens(llmcall_engine *engine, const ch
                                                 size_t n_messages, size_t *n, llmcall_error *error);
 
 /* Logits after each of n_tokens tokens, row by row: logits[i * vocab_size + v]. capacity is in floats and must be at least
- * n_tokens * vocab_size. Runs through the scheduler beside other calls; blocks until done. */
+ * n_tokens * vocab_size. Runs through the scheduler beside other calls; blocks until done. An encoder has no logits:
+ * LLMCALL_E_UNSUPPORTED. */
 LLMCALL_API llmcall_status llmcall_score(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,
                                          float *logits, size_t capacity, llmcall_error *error);
-
-/* One vector for a text. Not served yet: LLMCALL_E_UNSUPPORTED. */
-LLMCALL_API llmcall_status llmcall_embed(llmcall_engine *engine, const char *model, const char *text, int64_t text_size,
-                                         float *vector, size_t capacity, size_t *n, llmcall_error *error);
 
 /* A cached prefix as bytes, for another process or day. Not served yet: LLMCALL_E_UNSUPPORTED. */
 LLMCALL_API llmcall_status llmcall_prefix_save(llmcall_engine *engine, const char *model, const int32_t *tokens,
@@ -502,6 +503,75 @@ LLMCALL_API llmcall_status llmcall_prefix_save(llmcall_engine *engine, const cha
                                                llmcall_error *error);
 LLMCALL_API llmcall_status llmcall_prefix_restore(llmcall_engine *engine, const char *model, const uint8_t *bytes, size_t size,
                                                   llmcall_error *error);
+
+/* ---- Embeddings and ranks ---------------------------------------------------------------------------------------------- */
+
+/* How the vectors of a text's tokens, as the model's last layer and final norm leave them, become the text's. */
+enum {
+    LLMCALL_POOLING_AUTO = 0, /* as the file says; MEAN where it says nothing */
+    LLMCALL_POOLING_MEAN = 1,
+    LLMCALL_POOLING_CLS = 2,  /* the first token's */
+    LLMCALL_POOLING_LAST = 3, /* the last token's */
+    LLMCALL_POOLING_NONE = 4  /* none: a vector a token */
+};
+
+/* Either texts or tokens is set. */
+typedef struct llmcall_embed_request {
+    uint32_t struct_size;
+    int32_t pooling;              /* LLMCALL_POOLING_* */
+    const char *model;            /* NUL-terminated; NULL or "": the router chooses, among models made for embeddings if there
+                                     are any */
+    const char *const *texts;     /* (n_texts); control tokens named in them stay text */
+    const int64_t *text_sizes;    /* (n_texts) bytes, -1: NUL-terminated; NULL: all are */
+    const int32_t *const *tokens; /* (n_texts) arrays of ids, taken as they are */
+    const size_t *token_counts;   /* (n_texts) */
+    size_t n_texts;               /* 1 to 65536 */
+    uint32_t no_normalize;        /* 1: vectors as they come; 0: scaled to length 1 */
+    uint32_t truncate;            /* 1: of a text longer than the context the beginning, with the end token that the vocabulary
+                                     adds; 0: LLMCALL_E_CONTEXT_LENGTH */
+    uint32_t dimensions;          /* only the first so many numbers of each vector, before it is scaled, for models that were
+                                     trained so; 0: all */
+    int32_t priority;             /* as in llmcall_request */
+    int64_t deadline_ms;
+    const llmcall_caller *caller;
+    uint32_t *rows;               /* NULL, or (n_texts): filled with the vectors of each text, 1, or with NONE its tokens */
+} llmcall_embed_request;
+
+/* Vectors of texts, one behind the other; each has dimensions numbers, or the model's width. capacity is in floats; *n_vectors
+ * is always set once the texts are tokens: LLMCALL_E_BUFFER, before anything is computed, if they do not fit.
+ * It is one call, with its stages and one usage record (prompt tokens only), which goes to usage as well (NULL: not wanted).
+ * Its texts are computed together, and beside other calls: a vector is the same bits however it was batched. Blocks until done;
+ * any thread. With threads = 0 it steps. An encoder sees a text as a whole, in one step: it makes steps as long as its
+ * context, whatever max_step_tokens says. A model that only ranks has no vectors of its own with AUTO:
+ * LLMCALL_E_UNSUPPORTED. */
+LLMCALL_API llmcall_status llmcall_embed_texts(llmcall_engine *engine, const llmcall_embed_request *request, float *vectors,
+                                               size_t capacity, size_t *n_vectors, llmcall_usage_record *usage,
+                                               llmcall_error *error);
+
+/* The same for one text, with defaults: *n is the model's width. */
+LLMCALL_API llmcall_status llmcall_embed(llmcall_engine *engine, const char *model, const char *text, int64_t text_size,
+                                         float *vector, size_t capacity, size_t *n, llmcall_error *error);
+
+typedef struct llmcall_rerank_request {
+    uint32_t struct_size;
+    uint32_t truncate;                /* 1: a document's end is cut off where it does not fit; 0: LLMCALL_E_CONTEXT_LENGTH */
+    const char *model;                /* NUL-terminated; NULL or "": the router chooses among models that rank */
+    const char *query;
+    int64_t query_size;
+    const char *const *documents;     /* (n_documents) */
+    const int64_t *document_sizes;    /* (n_documents) bytes, -1: NUL-terminated; NULL: all are */
+    size_t n_documents;               /* 1 to 65536 */
+    int32_t priority;
+    uint32_t reserved;
+    int64_t deadline_ms;
+    const llmcall_caller *caller;
+} llmcall_rerank_request;
+
+/* How well each document answers the query, in the order given, as the model's own head says it: larger is better, the scale is
+ * the model's (unbounded for BERT's, 0 to 1 for Qwen3's). scores has n_documents floats. Else as llmcall_embed_texts.
+ * LLMCALL_E_UNSUPPORTED for a model without such a head. */
+LLMCALL_API llmcall_status llmcall_rerank(llmcall_engine *engine, const llmcall_rerank_request *request, float *scores,
+                                          llmcall_usage_record *usage, llmcall_error *error);
 
 /* ---- Calls ------------------------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,37 @@
 
 enum { LLMC_MAX_MESSAGES = 65536 };
 
+/* What a request wants of a model, and so which models it may be sent to. */
+typedef enum llmc_use { LLMC_USE_GENERATE, LLMC_USE_EMBED, LLMC_USE_RANK } llmc_use;
+
+/* One request on its way through the stages before the queue. */
+typedef struct llmc_start {
+    llmcall_engine *engine;
+    llmc_use use;
+    llmcall_request request; /* imported */
+    llmcall_caller caller_copy;
+    llmcall_caller *caller; /* NULL: none given */
+    llmcall_admission admission;
+    int admitted;
+    llmcall_call *call;
+    llmc_runtime *runtime;
+    llmc_token_list tokens;
+    llmcall_error *error; /* of this version's size, whatever the caller's has */
+} llmc_start;
+
+/* The request with its defaults; its caller is checked. */
+llmcall_status llmc_start_import(llmc_start *start, const llmcall_request *given);
+/* Stages 1 to 4, once start->call is made: arrival, a place for the bill, admission, limits. */
+llmcall_status llmc_start_admit(llmc_start *start);
+/* Stage 6. */
+llmcall_status llmc_start_route(llmc_start *start);
+/* A call that was admitted and then failed on this thread is billed too: with nothing but its status. */
+void llmc_start_bill(llmc_start *start, llmcall_status status);
+/* 0: none. The application's clock may stand anywhere: a sum beyond its end is its end. */
+int64_t llmc_deadline_of(int64_t deadline_ms, int64_t start_ns);
+/* Waits for the end of a call that has no text; with threads = 0 by stepping. Its status, with error filled. */
+llmcall_status llmc_wait_for_end(llmcall_call *call, llmcall_error *error);
+
 /* Copies a caller's struct into one of ours: what an older, smaller struct lacks is zero; what a newer, larger one has beyond
  * ours must be zero, else LLMCALL_E_UNSUPPORTED. what names the struct in errors. */
 llmcall_status llmc_import(void *to, size_t size, const void *from, const char *what, llmcall_error *error);
@@ -24,6 +55,10 @@ llmcall_status llmc_check_caller(const llmcall_caller *caller, llmcall_error *er
 
 /* An element of a caller's array of structs: they lie struct_size of the first apart. */
 const void *llmc_element(const void *array, size_t index);
+
+/* The 32 shield characters (see llmc_tokenizer_shield) that stand in a text, as bits, and one that is not taken; 0: all are. */
+uint32_t llmc_shields_in(const char *text, size_t size);
+uint32_t llmc_free_shield(uint32_t taken);
 
 /* Prompt of messages as the model's template makes it, appended to text. */
 llmcall_status llmc_render_messages(llmcall_engine *engine, const llmc_runtime *runtime, const llmcall_message *messages,

@@ -198,6 +198,9 @@ llmcall_status llmcall_model_info(llmcall_engine *engine, const char *model, llm
     memcpy(record.architecture, shape->architecture, sizeof record.architecture);
     memcpy(record.quantization, shape->quantization, sizeof record.quantization);
     record.memory = *llmc_model_memory(runtime->model);
+    record.pooling = shape->pooling;
+    record.causal = shape->causal != 0;
+    record.ranks = shape->ranks != 0;
     llmc_export(info, &record, sizeof record);
     return LLMCALL_OK;
 }

@@ -8,19 +8,7 @@
 
 enum { BILL_RETRY_MS = 1000 };
 
-/* One start on its way through the stages. */
-typedef struct start {
-    llmcall_engine *engine;
-    llmcall_request request; /* imported */
-    llmcall_caller caller_copy;
-    llmcall_caller *caller; /* NULL: none given */
-    llmcall_admission admission;
-    int admitted;
-    llmcall_call *call;
-    llmc_runtime *runtime;
-    llmc_token_list tokens;
-    llmcall_error *error; /* of this version's size, whatever the caller's has */
-} start;
+typedef llmc_start start;
 
 void llmcall_request_defaults(llmcall_request *request) {
     llmcall_init(request, sizeof *request);
@@ -38,7 +26,7 @@ static void leave(start *s, int32_t stage) {
     llmc_timeline_end(&s->call->timeline, stage, llmc_now(&s->engine->env));
 }
 
-static llmcall_status import_request(start *s, const llmcall_request *given) {
+llmcall_status llmc_start_import(start *s, const llmcall_request *given) {
     llmcall_status status = llmc_import(&s->request, sizeof s->request, given, "request", s->error);
     if (status) return status;
     llmcall_request *request = &s->request;
@@ -118,7 +106,46 @@ static void describe_candidate(const llmc_runtime *runtime, int32_t index, llmca
     candidate->price_completion = runtime->prices.completion;
 }
 
-static llmcall_status route(start *s) {
+/* What a model cannot do at all. */
+static int can_serve(llmc_use use, const llmc_runtime *runtime) {
+    const llmc_model_shape *shape = llmc_model_shape_of(runtime->model);
+    if (!runtime->sched) return 0;
+    return use == LLMC_USE_EMBED || (use == LLMC_USE_RANK ? shape->ranks : shape->causal);
+}
+
+/* Made for embeddings, as its file says. */
+static int is_embedder(const llmc_runtime *runtime) {
+    const llmc_model_shape *shape = llmc_model_shape_of(runtime->model);
+    return runtime->sched && !shape->ranks && (!shape->causal || shape->pooling != LLMCALL_POOLING_AUTO);
+}
+
+/* A model that was asked for by name, or the only one, and cannot do it. */
+static llmcall_status check_use(const start *s, uint32_t n_candidates) {
+    const char *name = s->request.model;
+    const llmc_runtime *runtime = name[0] || n_candidates == 0 ? llmc_runtime_find(s->engine, name, NULL) : NULL;
+    if (!runtime || !runtime->sched || can_serve(s->use, runtime)) return LLMCALL_OK;
+    if (s->use == LLMC_USE_RANK)
+        return llmc_fail(s->error, LLMCALL_E_UNSUPPORTED, "no_rank_head", "model",
+                         "%s has no head that ranks documents (cls.output.weight in its file).", runtime->name);
+    return llmc_fail(s->error, LLMCALL_E_UNSUPPORTED, "no_text_model", "model",
+                     "%s is an encoder: it gives embeddings (llmcall_embed_texts), no text.", runtime->name);
+}
+
+/* engine->lock held. Without a name, embeddings come from a model made for them, if there is one. */
+static void list_candidates(start *s, llmcall_candidate *candidates, uint32_t *n, int64_t floor_ns) {
+    const llmcall_engine *engine = s->engine;
+    int embedders_only = 0;
+    if (s->use == LLMC_USE_EMBED && !s->request.model[0])
+        for (uint32_t i = 0; i < engine->n_runtimes; i++) embedders_only |= is_embedder(engine->runtimes[i]);
+    for (uint32_t i = 0; i < engine->n_runtimes; i++) {
+        const llmc_runtime *runtime = engine->runtimes[i];
+        if (!can_serve(s->use, runtime) || (embedders_only && !is_embedder(runtime))) continue;
+        describe_candidate(runtime, (int32_t)i, &candidates[*n]);
+        candidates[(*n)++].network_ns = floor_ns;
+    }
+}
+
+llmcall_status llmc_start_route(start *s) {
     llmcall_engine *engine = s->engine;
     llmcall_candidate candidates[LLMC_MAX_MODELS];
     llmcall_route_request request;
@@ -130,14 +157,11 @@ static llmcall_status route(start *s) {
     int64_t floor_ns = s->caller ? llmc_route_network_ns(s->caller->distance_km) : 0;
     enter(s, LLMCALL_STAGE_ROUTE);
     llmc_mutex_lock(&engine->lock);
-    for (uint32_t i = 0; i < engine->n_runtimes; i++) {
-        if (!engine->runtimes[i]->sched) continue;
-        describe_candidate(engine->runtimes[i], (int32_t)i, &candidates[request.n_candidates]);
-        candidates[request.n_candidates++].network_ns = floor_ns;
-    }
+    list_candidates(s, candidates, &request.n_candidates, floor_ns);
     llmc_mutex_unlock(&engine->lock);
     int32_t index = -1;
-    llmcall_status status = llmc_route_choose(&engine->env, &engine->hooks, &request, &index, s->error);
+    llmcall_status status = check_use(s, request.n_candidates);
+    if (!status) status = llmc_route_choose(&engine->env, &engine->hooks, &request, &index, s->error);
     leave(s, LLMCALL_STAGE_ROUTE);
     if (status) return status;
     s->runtime = engine->runtimes[index];
@@ -225,8 +249,7 @@ static llmcall_status prepare(start *s) {
     return LLMCALL_OK;
 }
 
-/* 0: none. The application's clock may stand anywhere: a sum beyond its end is its end. */
-static int64_t deadline_of(int64_t deadline_ms, int64_t start_ns) {
+int64_t llmc_deadline_of(int64_t deadline_ms, int64_t start_ns) {
     int64_t deadline_ns;
     if (!deadline_ms) return 0;
     if (__builtin_add_overflow(start_ns, deadline_ms * 1000000, &deadline_ns)) return INT64_MAX;
@@ -247,15 +270,14 @@ static llmcall_status submit(start *s) {
                                 .priority = priority > 100    ? 100
                                             : priority < -100 ? -100
                                                               : priority,
-                                .deadline_ns = deadline_of(request->deadline_ms, s->call->timeline.origin_ns),
+                                .deadline_ns = llmc_deadline_of(request->deadline_ms, s->call->timeline.origin_ns),
                                 .arrival_ns = now_ns,
                                 .salt = s->admission.cache_salt,
                                 .max_draft = request->speculate};
     return llmc_call_submit(s->call, &sched, s->error);
 }
 
-/* A call that was admitted and then failed on this thread is billed too: with nothing but its status. */
-static void bill_failure(start *s, llmcall_status status) {
+void llmc_start_bill(start *s, llmcall_status status) {
     llmcall_call *call = s->call;
     if (!s->admitted) return;
     llmcall_usage_record *record = &call->record;
@@ -267,14 +289,18 @@ static void bill_failure(start *s, llmcall_status status) {
     llmc_deliver_bills(s->engine);
 }
 
-static llmcall_status run_stages(start *s) {
+llmcall_status llmc_start_admit(start *s) {
     note_arrival(s);
     llmcall_status status = reserve_bill(s);
     if (!status) status = admit(s);
-    if (status) return status;
-    apply_limits(s);
-    status = validate(s);
-    if (!status) status = route(s);
+    if (!status) apply_limits(s);
+    return status;
+}
+
+static llmcall_status run_stages(start *s) {
+    llmcall_status status = llmc_start_admit(s);
+    if (!status) status = validate(s);
+    if (!status) status = llmc_start_route(s);
     if (!status) status = tokenize(s);
     if (!status) status = prepare(s);
     if (!status) status = submit(s);
@@ -294,7 +320,7 @@ llmcall_status llmcall_start(llmcall_engine *engine, const llmcall_request *requ
     memset(&s, 0, sizeof s);
     s.engine = engine;
     s.error = &own;
-    llmcall_status status = import_request(&s, request);
+    llmcall_status status = llmc_start_import(&s, request);
     if (!status) status = llmc_call_create(engine, &s.call, &own);
     if (!status) status = run_stages(&s);
     llmc_token_list_free(&engine->env, &s.tokens);
@@ -302,7 +328,7 @@ llmcall_status llmcall_start(llmcall_engine *engine, const llmcall_request *requ
         *out = s.call;
         return LLMCALL_OK;
     }
-    if (s.call) bill_failure(&s, status);
+    if (s.call) llmc_start_bill(&s, status);
     if (s.call) llmc_call_release(s.call);
     llmc_error_copy(error, &own);
     return status;

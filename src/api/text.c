@@ -145,8 +145,7 @@ enum { FIRST_SHIELD = 0xfdd0, N_SHIELDS = 32, SHIELD_SIZE = 3 };
 #define SHIELD_LEAD "\xef\xb7"
 enum { FIRST_SHIELD_BYTE = 0x90 };
 
-/* Bits of the shield characters in a text. */
-static uint32_t shields_in(const char *text, size_t size) {
+uint32_t llmc_shields_in(const char *text, size_t size) {
     const char *end = text + size;
     uint32_t bits = 0;
     for (const char *at = text; (at = memchr(at, SHIELD_LEAD[0], (size_t)(end - at))); at++) {
@@ -157,14 +156,18 @@ static uint32_t shields_in(const char *text, size_t size) {
     return bits;
 }
 
-/* One that none of the messages has; 0 if they have them all. */
-static uint32_t free_shield(llmc_template_message *list, size_t n_texts) {
-    uint32_t bits = 0;
-    for (size_t i = 0; i < n_texts; i++) bits |= shields_in(*text_of(list, i).text, *text_of(list, i).size);
+uint32_t llmc_free_shield(uint32_t taken) {
     for (uint32_t i = 0; i < N_SHIELDS; i++) {
-        if (!(bits >> i & 1)) return FIRST_SHIELD + i;
+        if (!(taken >> i & 1)) return FIRST_SHIELD + i;
     }
     return 0;
+}
+
+/* One that none of the messages has; 0 if they have them all. */
+static uint32_t shield_for(llmc_template_message *list, size_t n_texts) {
+    uint32_t taken = 0;
+    for (size_t i = 0; i < n_texts; i++) taken |= llmc_shields_in(*text_of(list, i).text, *text_of(list, i).size);
+    return llmc_free_shield(taken);
 }
 
 static int names_control(const llmc_tokenizer *tokenizer, message_text text) {
@@ -202,7 +205,7 @@ static llmcall_status shield_messages(const llmc_tokenizer *tokenizer, llmc_temp
     *shield = 0;
     while (first < 2 * n && !names_control(tokenizer, text_of(list, first))) first++;
     if (first == 2 * n) return LLMCALL_OK;
-    *shield = free_shield(list, 2 * n);
+    *shield = shield_for(list, 2 * n);
     if (!*shield)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "messages",
                          "messages hold control tokens as text and each of the %d noncharacters U+FDD0 to U+FDEF.", N_SHIELDS);
@@ -392,6 +395,9 @@ static llmcall_status check_score(const llmc_runtime *runtime, const int32_t *to
     uint32_t n_vocab = llmc_model_shape_of(runtime->model)->n_vocab;
     if (!runtime->sched)
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_weights", "model", "%s was loaded without weights.", runtime->name);
+    if (!llmc_model_shape_of(runtime->model)->causal)
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_text_model", "model",
+                         "%s is an encoder: it gives embeddings (llmcall_embed_texts), no logits.", runtime->name);
     if (!tokens || n_tokens == 0) return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "tokens is empty.");
     if (n_tokens > runtime->context_length)
         return llmc_fail(error, LLMCALL_E_CONTEXT_LENGTH, NULL, "tokens", "%zu tokens do not fit the context of %u.", n_tokens,
@@ -408,8 +414,7 @@ static llmcall_status check_score(const llmc_runtime *runtime, const int32_t *to
     return LLMCALL_OK;
 }
 
-/* Waits for the end of a call that has no text; with threads = 0 by stepping. */
-static llmcall_status wait_for_end(llmcall_call *call, llmcall_error *error) {
+llmcall_status llmc_wait_for_end(llmcall_call *call, llmcall_error *error) {
     llmcall_engine *engine = call->engine;
     llmcall_event event;
     llmcall_status status;
@@ -446,7 +451,7 @@ llmcall_status llmcall_score(llmcall_engine *engine, const char *model, const in
     llmcall_error own; /* of this version's size, whatever the caller's has */
     llmcall_init(&own, sizeof own);
     if (!status && (status = llmc_call_submit(call, &request, &own))) llmc_error_copy(error, &own);
-    if (!status) status = wait_for_end(call, error);
+    if (!status) status = llmc_wait_for_end(call, error);
     llmc_call_release(call);
     return status;
 }
@@ -456,12 +461,6 @@ llmcall_status llmcall_score(llmcall_engine *engine, const char *model, const in
 static llmcall_status unserved(const char *name, llmcall_error *error) {
     llmc_error_clear(error);
     return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, name, "%s is not served by this version.", name);
-}
-
-llmcall_status llmcall_embed(llmcall_engine *engine, const char *model, const char *text, int64_t text_size, float *vector,
-                             size_t capacity, size_t *n, llmcall_error *error) {
-    (void)engine, (void)model, (void)text, (void)text_size, (void)vector, (void)capacity, (void)n;
-    return unserved("llmcall_embed", error);
 }
 
 llmcall_status llmcall_prefix_save(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,

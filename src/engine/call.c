@@ -134,7 +134,11 @@ llmcall_status llmc_call_prepare(llmcall_call *call, llmc_runtime *runtime, cons
     call->on_event = options->on_event;
     call->on_event_user = options->on_event_user;
     call->score_logits = options->score_logits;
-    call->direct = options->score_logits || (!options->on_event && !engine->hooks.moderate && !engine->hooks.span);
+    call->embedding = options->embedding;
+    call->pooling = options->pooling;
+    call->second = options->second;
+    call->direct =
+        options->score_logits || options->embedding || (!options->on_event && !engine->hooks.moderate && !engine->hooks.span);
     call->choices = llmc_zalloc_array(&engine->env, options->n_choices, sizeof *call->choices);
     if (!call->choices) return llmc_fail_memory(error, "the call's choices");
     call->n_choices = call->n_unfinished = options->n_choices;

@@ -88,6 +88,9 @@ struct llmcall_call {
     llmcall_event_fn on_event;
     void *on_event_user;
     float *score_logits; /* llmcall_score: (n_prompt, n_vocab), the caller's; NULL for ordinary calls */
+    float *embedding;    /* an embedded text: (width), or (n_prompt, width) for LLMCALL_POOLING_NONE, the caller's; else NULL */
+    int32_t pooling;     /* LLMCALL_POOLING_*, not AUTO */
+    uint32_t second;     /* position from which on tokens belong to a pair's second text; 0: no pair */
     llmc_ledger_slot *slot;
     llmc_choice *choices;
     /* Engine thread, under engine->lock. */
@@ -162,7 +165,7 @@ typedef struct llmc_advance {
     llmcall_call *call;
     llmc_choice *choice;
     int sampled; /* choice->sampled and choice->outcome are new */
-    int scored;  /* its last row was scored */
+    int scored;  /* its last row was scored, or embedded */
 } llmc_advance;
 
 /* ---- engine.c ---- */
@@ -192,11 +195,14 @@ typedef struct llmc_call_options {
     int ignore_eos;
     llmcall_event_fn on_event;
     void *on_event_user;
-    const llmc_sampler_params *sampling; /* NULL: nothing is sampled (score) */
+    const llmc_sampler_params *sampling; /* NULL: nothing is sampled (score, embed) */
     const char *const *stops;
     const size_t *stop_sizes;
     size_t n_stops;
     float *score_logits;
+    float *embedding;
+    int32_t pooling;
+    uint32_t second;
 } llmc_call_options;
 
 /* A call with its own lock, ids and timeline, known to nobody yet. */
@@ -220,9 +226,18 @@ int llmc_call_in_event(const llmcall_call *call);
 int llmc_call_take_event(llmcall_call *call, llmcall_event *event, int *at_end);
 
 /* ---- step.c: engine thread ---- */
+/* Every stage has a span afterwards, with its tokens and costs. call->lock held, or nobody else has the call. */
+void llmc_call_close_timeline(llmcall_call *call, int64_t now_ns);
 int llmc_step_runtime(llmcall_engine *engine, llmc_runtime *runtime); /* 1 if it computed something */
 /* Ends calls that were cancelled or filtered, or whose deadline passed; when closing, all. engine->lock held, no step out. */
 void llmc_step_reap(llmcall_engine *engine);
+
+/* ---- embed.c ---- */
+/* Takes n_rows hidden rows of the call's text, of positions from start on, into its embedding. A text that begins again (after a
+ * preemption) does so at position 0. Sums run in the order of positions, so that chunks change no bit. Engine thread, no lock. */
+void llmc_embed_rows(llmcall_call *call, const float *rows, uint32_t width, uint32_t start, uint32_t n_rows, uint32_t n_prompt);
+/* LLMC_HIDDEN_* that a pooling needs. */
+int llmc_embed_hidden(int32_t pooling);
 
 /* ---- deliver.c ---- */
 void llmc_deliver_queue(llmcall_call *call);     /* any thread: the call has something for the delivery thread */

@@ -78,6 +78,7 @@ llmcall_status llmc_runtime_create(llmcall_engine *engine, const llmcall_model_o
         const llmc_model_shape *shape = llmc_model_shape_of(runtime->model);
         memcpy(runtime->name, shape->name, sizeof runtime->name);
         runtime->context_length = shape->max_context;
+        if (!options->vocab_only) runtime->max_step_tokens = shape->max_step_tokens;
         status = compile_template(engine, runtime);
         if (status) llmc_fail_memory(error, "the chat template");
     }

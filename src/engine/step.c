@@ -26,7 +26,7 @@ static void subtract_interleaved(llmc_timeline *timeline) {
     if (decode->busy_ns < 0) decode->busy_ns = 0;
 }
 
-static void close_timeline(llmcall_call *call, int64_t now_ns) {
+void llmc_call_close_timeline(llmcall_call *call, int64_t now_ns) {
     llmc_timeline *timeline = &call->timeline;
     const llmcall_usage_record *record = &call->record;
     llmc_timeline_end(timeline, LLMCALL_STAGE_QUEUE, now_ns);
@@ -70,7 +70,7 @@ static void complete_call(llmcall_call *call) {
     int64_t now_ns = llmc_now(&engine->env);
     llmc_mutex_lock(&call->lock);
     fill_record(call, now_ns);
-    close_timeline(call, now_ns);
+    llmc_call_close_timeline(call, now_ns);
     call->record.queue_ns = call->timeline.spans[LLMCALL_STAGE_QUEUE - 1].busy_ns;
     llmcall_usage_record record = call->record;
     if (call->direct) call->outgoing_end = 1;
@@ -230,6 +230,7 @@ static void build_batch(llmc_runtime *runtime, const llmc_step *step, llmc_batch
     batch->output_rows = runtime->output_rows;
     for (uint32_t i = 0; i < step->n_items; i++) add_item(runtime, batch, &runtime->segments[i], &step->items[i]);
     batch->n_segments = step->n_items;
+    batch->hidden = step->hidden;
 }
 
 static void plan(llmcall_engine *engine, llmc_runtime *runtime, llmc_step *step, llmc_batch *batch) {
@@ -345,6 +346,19 @@ static void use_logits(llmc_runtime *runtime, const llmc_step *step, float *logi
     }
 }
 
+/* Rows of the last layer, one a token of the step, to the items that wanted them. */
+static void use_hidden(llmc_runtime *runtime, const llmc_step *step) {
+    if (!step->hidden) return;
+    const float *rows = llmc_model_hidden(runtime->model);
+    uint32_t width = llmc_model_shape_of(runtime->model)->width;
+    for (uint32_t i = 0; i < step->n_items; i++) {
+        const llmc_step_item *item = &step->items[i];
+        if (item->wants_hidden)
+            llmc_embed_rows(call_of(item), rows, width, item->start, item->n_tokens, item->sequence->n_tokens);
+        rows += (size_t)item->n_tokens * width;
+    }
+}
+
 /* ---- After the step; engine->lock held ---- */
 
 static void advance_choice(llmcall_call *call, llmc_choice *choice) {
@@ -366,7 +380,8 @@ static void note_items(llmc_runtime *runtime, const llmc_step *step) {
         advance->call = call_of(item);
         advance->choice = item->sequence->user;
         advance->sampled = item->wants_logits == 1;
-        advance->scored = item->wants_logits == 2 && item->start + item->n_tokens == item->sequence->n_tokens;
+        advance->scored =
+            (item->wants_logits == 2 || item->wants_hidden) && item->start + item->n_tokens == item->sequence->n_tokens;
         llmc_call_retain(advance->call);
     }
 }
@@ -403,6 +418,7 @@ int llmc_step_runtime(llmcall_engine *engine, llmc_runtime *runtime) {
     const float *logits = NULL;
     llmcall_status status = llmc_model_run(runtime->model, &batch, &logits, &error);
     if (!status) use_logits(runtime, &step, (float *)logits); /* ours until the next run */
+    if (!status) use_hidden(runtime, &step);
 
     llmc_mutex_lock(&engine->lock);
     advance_all(runtime, &step, status, &error);

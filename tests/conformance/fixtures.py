@@ -54,9 +54,11 @@ def logits(name):
     return np.fromfile(ARCHS / f"{name}.f32", dtype="<f4").reshape(len(spec["tokens"]), spec["n_vocab"])
 
 
-def build(name, path, seed=1):
-    """Writes the GGUF of a description and returns the description."""
+def build(name, path, seed=1, keys=(), tensors=()):
+    """Writes the GGUF of a description, with more keys and tensors, and returns the description."""
     spec = description(name)
+    spec["keys"] += keys
+    spec["tensors"] += tensors
     writer = gguf.GGUFWriter(str(path), spec["architecture"])
     for key, kind, value in spec["keys"]:
         if kind.startswith("ARRAY"):

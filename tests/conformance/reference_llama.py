@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A decoder in plain numpy, as a second opinion on llama, qwen2, qwen3, gemma and gpt2 models: Reference(path).logits(tokens).
+"""A decoder in plain numpy, as a second opinion on llama, qwen2, qwen3, gemma and gpt2 models: Reference(path).logits(tokens),
+and .hidden(tokens), of which an embedding is made.
 
 Weights are dequantized to float32 and nothing else is rounded below that: no KV in half precision, no quantized activations.
 So its logits are what a quantized model's computation is measured against (`mean_kl`).
@@ -57,6 +58,7 @@ class Reference:
         self.n_heads = own("attention.head_count")
         self.n_kv_heads = own("attention.head_count_kv", self.n_heads)
         self.head_dim = own("attention.key_length", self.width // self.n_heads)
+        self.causal = own("attention.causal", True)
         self.eps = own("attention.layer_norm_rms_epsilon", own("attention.layer_norm_epsilon"))
         n_rot = own("rope.dimension_count", self.head_dim)
         self.inv_freq = own("rope.freq_base", 10000.0) ** (-2.0 * np.arange(n_rot // 2) / n_rot)
@@ -116,7 +118,8 @@ class Reference:
         group = self.n_heads // self.n_kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) / np.float32(np.sqrt(self.head_dim))
-        scores += np.triu(np.full((len(x), len(x)), -np.inf, np.float32), 1)
+        if self.causal:
+            scores += np.triu(np.full((len(x), len(x)), -np.inf, np.float32), 1)
         out = np.einsum("hqk,khd->qhd", softmax(scores), v)
         return self.linear(out.reshape(len(x), -1), f"{block}.attn_output")
 
@@ -128,8 +131,8 @@ class Reference:
         active = gelu(gate, self.gelu_rounded) if self.arch == "gemma" else gate / (1 + np.exp(-gate))
         return self.linear(active * up, f"{block}.ffn_down")
 
-    def logits(self, tokens):
-        """(tokens, n_vocab)"""
+    def hidden(self, tokens):
+        """(tokens, width), behind the final norm"""
         x = self.tensor("token_embd.weight")[np.asarray(tokens)]
         if self.arch == "gemma":
             x = x * np.float32(np.sqrt(self.width))
@@ -139,5 +142,8 @@ class Reference:
             block = f"blk.{layer}"
             x = x + self.attention(self.norm(x, f"{block}.attn_norm"), block)
             x = x + self.feed_forward(self.norm(x, f"{block}.ffn_norm"), block)
-        x = self.norm(x, "output_norm")
-        return x @ self.tensor("output.weight" if "output.weight" in self.tensors else "token_embd.weight").T
+        return self.norm(x, "output_norm")
+
+    def logits(self, tokens):
+        """(tokens, n_vocab)"""
+        return self.hidden(tokens) @ self.tensor("output.weight" if "output.weight" in self.tensors else "token_embd.weight").T

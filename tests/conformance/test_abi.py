@@ -162,7 +162,6 @@ def test_the_next_functions_are_refused_by_name(engine):
     """Declared, so that the ABI is whole; served by a later version."""
     lib, error, handle = _abi.lib, _abi.Error(), c.c_void_p()
     for function, arguments in ((lib.llmcall_start_json, [engine._handle, 1, b"{}", c.c_size_t(2), None, c.byref(handle)]),
-                                (lib.llmcall_embed, [engine._handle, None, b"a", c.c_int64(1), None, c.c_size_t(0), None]),
                                 (lib.llmcall_prefix_save, [engine._handle, None, None, c.c_size_t(0), None, c.c_size_t(0), None]),
                                 (lib.llmcall_prefix_restore, [engine._handle, None, None, c.c_size_t(0)])):
         function.restype = c.c_int32

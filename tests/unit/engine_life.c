@@ -175,7 +175,6 @@ static void nulls_are_errors(void **state) {
     assert_int_equal(llmcall_next(NULL, NULL, 0), LLMCALL_E_ARGUMENT);
     assert_int_equal(llmcall_usage(NULL, NULL, NULL), LLMCALL_E_ARGUMENT);
     assert_int_equal(llmcall_timeline(NULL, NULL, 0, &n, NULL), LLMCALL_E_ARGUMENT);
-    assert_int_equal(llmcall_embed(engine, NULL, "a", -1, logits, 1, &n, NULL), LLMCALL_E_UNSUPPORTED);
     assert_int_equal(llmcall_prefix_save(engine, NULL, &token, 1, NULL, 0, &n, NULL), LLMCALL_E_UNSUPPORTED);
     assert_int_equal(llmcall_prefix_restore(engine, NULL, NULL, 0, NULL), LLMCALL_E_UNSUPPORTED);
     assert_int_equal(llmcall_start_json(engine, LLMCALL_API_COMPLETIONS, "{}", 2, NULL, &call, NULL), LLMCALL_E_UNSUPPORTED);

@@ -119,7 +119,8 @@ class ModelInfo(Struct):
     _fields_ = [("struct_size", c.c_uint32), ("vocab_size", c.c_uint32), ("context_length", c.c_uint32), ("n_layers", c.c_uint32),
                 ("width", c.c_uint32), ("n_heads", c.c_uint32), ("n_kv_heads", c.c_uint32), ("head_dim", c.c_uint32),
                 ("bos_token", c.c_int32), ("eos_token", c.c_int32), ("name", c.c_char * 64), ("architecture", c.c_char * 32),
-                ("memory", Memory), ("quantization", c.c_char * 32)]
+                ("memory", Memory), ("quantization", c.c_char * 32), ("pooling", c.c_int32), ("causal", c.c_uint32),
+                ("ranks", c.c_uint32), ("reserved2", c.c_uint32)]
 
 
 class DeviceInfo(Struct):
@@ -166,6 +167,21 @@ class Request(Struct):
                 ("on_event", EventFn), ("on_event_user", c.c_void_p), ("speculate", c.c_uint32), ("reserved", c.c_uint32)]
 
 
+class EmbedRequest(Struct):
+    _fields_ = [("struct_size", c.c_uint32), ("pooling", c.c_int32), ("model", c.c_char_p), ("texts", c.POINTER(c.c_char_p)),
+                ("text_sizes", c.POINTER(c.c_int64)), ("tokens", c.POINTER(c.POINTER(c.c_int32))),
+                ("token_counts", c.POINTER(c.c_size_t)), ("n_texts", c.c_size_t), ("no_normalize", c.c_uint32),
+                ("truncate", c.c_uint32), ("dimensions", c.c_uint32), ("priority", c.c_int32), ("deadline_ms", c.c_int64),
+                ("caller", c.POINTER(Caller)), ("rows", c.POINTER(c.c_uint32))]
+
+
+class RerankRequest(Struct):
+    _fields_ = [("struct_size", c.c_uint32), ("truncate", c.c_uint32), ("model", c.c_char_p), ("query", c.c_char_p),
+                ("query_size", c.c_int64), ("documents", c.POINTER(c.c_char_p)), ("document_sizes", c.POINTER(c.c_int64)),
+                ("n_documents", c.c_size_t), ("priority", c.c_int32), ("reserved", c.c_uint32), ("deadline_ms", c.c_int64),
+                ("caller", c.POINTER(Caller))]
+
+
 class Metrics(Struct):
     _fields_ = [("struct_size", c.c_uint32), ("reserved", c.c_uint32), ("calls_started", c.c_uint64), ("calls_finished", c.c_uint64),
                 ("calls_failed", c.c_uint64), ("calls_cancelled", c.c_uint64), ("running", c.c_uint64), ("waiting", c.c_uint64),
@@ -185,7 +201,7 @@ STRUCTS = {
     "llmcall_model_options": ModelOptions, "llmcall_memory": Memory, "llmcall_model_info_record": ModelInfo,
     "llmcall_device_info_record": DeviceInfo, "llmcall_message": Message, "llmcall_logprob": Logprob,
     "llmcall_token_logprobs": TokenLogprobs, "llmcall_event": Event, "llmcall_logit_bias": LogitBias, "llmcall_request": Request,
-    "llmcall_metrics_snapshot": Metrics,
+    "llmcall_embed_request": EmbedRequest, "llmcall_rerank_request": RerankRequest, "llmcall_metrics_snapshot": Metrics,
 }
 
 _P = c.c_void_p
@@ -214,6 +230,9 @@ _PROTOTYPES = {
     "llmcall_render_template": (Status, [c.c_char_p, c.c_int64, c.c_char_p, c.c_int64, c.c_char_p, c.c_size_t, _SIZE, _ERR]),
     "llmcall_count_tokens": (Status, [_P, c.c_char_p, c.POINTER(Message), c.c_size_t, _SIZE, _ERR]),
     "llmcall_score": (Status, [_P, c.c_char_p, _I32, c.c_size_t, c.POINTER(c.c_float), c.c_size_t, _ERR]),
+    "llmcall_embed_texts": (Status, [_P, c.POINTER(EmbedRequest), c.POINTER(c.c_float), c.c_size_t, _SIZE, c.POINTER(UsageRecord),
+                                     _ERR]),
+    "llmcall_rerank": (Status, [_P, c.POINTER(RerankRequest), c.POINTER(c.c_float), c.POINTER(UsageRecord), _ERR]),
     "llmcall_start": (Status, [_P, c.POINTER(Request), c.POINTER(_P), _ERR]),
     "llmcall_next": (Status, [_P, c.POINTER(Event), c.c_int32]),
     "llmcall_cancel": (None, [_P]),

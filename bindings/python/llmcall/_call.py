@@ -58,7 +58,7 @@ class Call:
                 elif event.type == FINISH and event.finish_reason != FINISH_ERROR:
                     yield event.choice, "", [], lib.llmcall_finish_name(event.finish_reason).decode()
                 elif event.type == USAGE:
-                    self.usage = _usage(event.usage.contents)
+                    self.usage = usage_record(event.usage.contents)
                 elif event.type == ERROR:
                     failure = Error.from_c(event.error.contents)
         finally:
@@ -107,7 +107,7 @@ def _timeline(handle):
 _DETAILS = ("prompt_tokens", "completion_tokens", "cached_tokens", "draft_tokens", "accepted_tokens")
 
 
-def _usage(struct):
+def usage_record(struct):
     """The bill, with OpenAI's fields first."""
     own = record(struct)
     own.finish_reason = lib.llmcall_finish_name(struct.finish_reason).decode()

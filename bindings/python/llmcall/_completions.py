@@ -122,9 +122,8 @@ def _request(given):
         request.model = _values.c_string("model", given["model"])
     _set_stop(request, given.get("stop"))
     _set_bias(request, given.get("logit_bias"))
-    _set_caller(request, given.get("caller"))
-    if "timeout" in given:
-        request.deadline_ms = math.ceil(_positive("timeout", given["timeout"], 2.0**40 / 1000) * 1000)
+    set_caller(request, given.get("caller"))
+    request.deadline_ms = deadline_ms(given.get("timeout"))
     return request
 
 
@@ -133,6 +132,11 @@ def _real(name, value):
     if name in _NOT_ZERO and c.c_float(value).value == 0:
         raise Error.argument(name, f"{name} is {value:g}; it must be above 0.")
     return value
+
+
+def deadline_ms(timeout):
+    """Of a timeout in seconds; None: 0, which is none."""
+    return 0 if timeout is None else math.ceil(_positive("timeout", timeout, 2.0**40 / 1000) * 1000)
 
 
 def _positive(name, value, high):
@@ -166,7 +170,7 @@ def _set_bias(request, bias):
     request.logit_bias, request.n_logit_bias = array, len(array)
 
 
-def _set_caller(request, given):
+def set_caller(request, given):
     if given is None:
         return
     if not isinstance(given, dict):

@@ -4,7 +4,7 @@ import ctypes as c
 import os
 import threading
 
-from . import _abi, _values
+from . import _abi, _embeddings, _values
 from ._abi import lib
 from ._completions import Chat, Completions
 from ._hooks import make_hooks
@@ -133,6 +133,10 @@ class Engine:
     def completions(self):
         return Completions(self)
 
+    @property
+    def embeddings(self):
+        return _embeddings.Embeddings(self)
+
     def load(self, path, **options):
         """Adds a model. Beside calls that run: they wait."""
         error, failure = _abi.Error(), []
@@ -205,7 +209,22 @@ class Engine:
         check(lib.llmcall_score(self._handle, _name(model), ids, len(ids), pointer, logits.size, c.byref(error)), error)
         return logits
 
+    def embed(self, texts, *, pooling=None, normalize=True, truncate=False, dimensions=None, model=None, priority=0, timeout=None,
+              caller=None):
+        """Vectors as a numpy array: (width,) for one text, (n, width) for a list. Token ids serve as well as text.
+
+        pooling: "mean", "cls", "last", None: the model's own; "none": a vector a token, (tokens, width), of a list a list of
+        such. normalize: length 1. truncate: the beginning of what is longer than the context. dimensions: only the first so
+        many. All texts are one call, computed together.
+        """
+        return _embeddings.embed(self, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller)
+
+    def rerank(self, query, documents, *, truncate=False, model=None, priority=0, timeout=None, caller=None):
+        """[(index, score)] of the documents, the one that answers the query best first, by a model with a head for it."""
+        return _embeddings.rerank(self, query, documents, model, truncate, priority, timeout, caller)
+
     def model_info(self, model=None):
+        """pooling: LLMCALL_POOLING_*: 0 unnamed, 1 mean, 2 cls, 3 last."""
         return self._info(lib.llmcall_model_info, _abi.ModelInfo(), _name(model))
 
     def device_info(self):

@@ -97,7 +97,7 @@ def record(struct):
     """A C struct as a Record."""
     fields = {}
     for name, _ in struct._fields_:
-        if name in ("struct_size", "reserved"):
+        if name == "struct_size" or name.startswith("reserved"):
             continue
         value = getattr(struct, name)
         if isinstance(value, bytes):
