@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference_llama import Reference
 
-NAMES = ["llama-dense", "qwen2-dense", "qwen3-dense"]
+NAMES = ["llama-dense", "qwen2-dense", "qwen3-dense", "gpt2-dense"]
 ROWS = {"mean": lambda rows: rows.mean(0), "cls": lambda rows: rows[0], "last": lambda rows: rows[-1]}
 
 
@@ -36,6 +36,23 @@ def test_vectors_are_numpys(name, causal, tmp_path):
             assert fixtures.nmse(engine.embed(texts, pooling=pooling), unit(expected)) <= 1e-10
             assert fixtures.nmse(engine.embed(texts, pooling=pooling, dimensions=16), unit(expected[:, :16])) <= 1e-10
         assert np.array_equal(engine.embed(texts), engine.embed(texts, pooling="mean"))
+
+
+# Logits that are more than a product: scaled, or capped.
+SCALED = ("granite", "command-r", "cohere2", "gemma2")
+
+
+@pytest.mark.parametrize("name", [name for name in fixtures.names() if not name.startswith(SCALED)])
+def test_rows_give_the_logits_of_every_architecture(name, fixture_path):
+    """Logits, which test_logits holds to llama.cpp's, are the product of what an embedding is made of with the output matrix."""
+    tokens = fixtures.description(name)["tokens"]
+    tensors = {t.name: t for t in gguf.GGUFReader(str(fixture_path(name))).tensors}
+    output = tensors.get("output.weight", tensors["token_embd.weight"])
+    with llmcall.Engine(fixture_path(name), max_step_tokens=20) as engine:
+        logits = engine.embed(tokens, pooling="none", normalize=False) @ gguf.quants.dequantize(output.data, output.tensor_type).T
+        if "output.bias" in tensors:
+            logits += tensors["output.bias"].data
+        assert fixtures.nmse(logits, engine.score(tokens)) <= 1e-10
 
 
 @pytest.mark.parametrize("number,pooling", [(0, "mean"), (1, "mean"), (2, "cls"), (3, "last")])
