@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/half.h"
+#include "kernels/cpu/codes.h"
 
 /* --- activations --- */
 
@@ -107,7 +107,8 @@ static void tile_q8_32(const tile_job *job, float sums[ROWS][LLMC_TILE_ROWS]) {
     for (uint32_t b = 0; b < n_blocks; b++, quants += quant_bytes, scales += layout->scale_bytes) {
         for (int lane = 0; lane < LLMC_TILE_ROWS; lane++) {
             uint8_t fields[32];
-            float d = half_at(scales, lane), m = has_min ? half_at(scales + 32, lane) : 0.0f;
+            float m = has_min ? half_at(scales + 32, lane) : 0.0f;
+            float d = layout->scales == LLMC_SCALES_E8M0 ? llmc_e8m0_half(scales[lane]) : half_at(scales, lane);
             llmc_tile_fields(layout, quants, (uint32_t)lane, fields);
             for (uint32_t r = 0; r < job->n_rows; r++) {
                 const llmc_act_32 *x = (const llmc_act_32 *)(job->act + r * job->act_stride) + b;
@@ -126,10 +127,13 @@ typedef struct sub_scales {
 } sub_scales;
 
 static void read_sub_scales(const llmc_tile_layout *layout, const uint8_t *scales, int lane, sub_scales *sub) {
-    sub->n = layout->scales == LLMC_SCALES_K32_MIN ? 8 : 16;
+    sub->n = 2 * llmc_sub_pairs(layout->scales);
     for (int i = 0; i < sub->n; i++) {
         int at = i / 2 * 32 + lane * 2 + i % 2;
         switch (layout->scales) {
+        case LLMC_SCALES_D:
+            sub->scale[i] = sub->min[i] = 1;
+            break;
         case LLMC_SCALES_K32_MIN:
             sub->scale[i] = scales[64 + at];
             sub->min[i] = scales[192 + at];
@@ -153,7 +157,7 @@ static float add_super_block(const llmc_tile_layout *layout, const sub_scales *s
         isum += sub->scale[i] * dot(fields + i * cols, x->q + i * cols, cols);
         msum += sub->min[i] * x_sums[i];
     }
-    if (layout->scales == LLMC_SCALES_K16) return fmaf((float)(isum - layout->offset * msum) * d, x->d, sum);
+    if (!llmc_has_minima(layout->scales)) return fmaf((float)(isum - layout->offset * msum) * d, x->d, sum);
     sum = fmaf((float)isum * d, x->d, sum);
     return fmaf(-((float)msum * dmin), x->d, sum);
 }
@@ -166,10 +170,10 @@ static void tile_q8_256(const tile_job *job, float sums[ROWS][LLMC_TILE_ROWS]) {
         for (int lane = 0; lane < LLMC_TILE_ROWS; lane++) {
             uint8_t fields[256];
             sub_scales sub;
-            float d = half_at(scales, lane), dmin = layout->scales == LLMC_SCALES_K16 ? 0.0f : half_at(scales + 32, lane);
             for (uint32_t i = 0; i < 8; i++)
                 llmc_tile_fields(layout, quants + i * quant_bytes, (uint32_t)lane, fields + i * 32);
             read_sub_scales(layout, scales, lane, &sub);
+            float d = half_at(scales, lane), dmin = llmc_has_minima(layout->scales) ? half_at(scales + 32, lane) : 0.0f;
             for (uint32_t r = 0; r < job->n_rows; r++) {
                 const llmc_act_256 *x = (const llmc_act_256 *)(job->act + r * job->act_stride) + b;
                 sums[r][lane] = add_super_block(layout, &sub, fields, d, dmin, x, sums[r][lane]);

@@ -14,7 +14,7 @@
 
 enum { LLMC_TILE_ROWS = 16 };
 
-/* Types are ggml's ids (F32 0, F16 1, Q4_0 2, Q4_1 3, Q5_0 6, Q5_1 7, Q8_0 8, Q2_K 10, ... Q6_K 14, BF16 30). */
+/* Types are ggml's ids, as pack.h lists them. */
 typedef struct llmc_packed {
     int32_t type;
     uint32_t rows;
@@ -32,7 +32,7 @@ void llmc_pack_rows(llmc_packed *packed, uint32_t first_row, uint32_t n_rows, co
 /* One row as floats, equal to the dequantization of the original blocks. out has cols elements. */
 void llmc_unpack_row(const llmc_packed *packed, uint32_t row, float *out);
 
-/* Activations in the form that a weight's type multiplies with: int8 blocks of 32 (legacy types) or 256 (K types) with their
+/* Activations in the form that a weight's type multiplies with: int8 blocks of 32 or 256, as the type has them, with their
  * scales and sums, plain floats, bfloat16, or a sum of two bfloat16 (16 bits of a float's 24). */
 typedef enum llmc_act_form {
     LLMC_ACT_F32 = 0,

@@ -3,17 +3,17 @@
 
 #include <string.h>
 
-#include "kernels/cpu/half.h"
+#include "kernels/cpu/codes.h"
 
 #define LEGACY(bytes, low, high, off, sc, sbytes)                                                                              \
-    { 32, bytes, low, high, off, sc, sbytes }
+    { 32, bytes, low, high, LLMC_CODES_NONE, off, sc, sbytes }
 #define K_TYPE(bytes, low, high, off, sc, sbytes)                                                                              \
-    { 256, bytes, low, high, off, sc, sbytes }
+    { 256, bytes, low, high, LLMC_CODES_NONE, off, sc, sbytes }
 
 static const llmc_tile_layout layouts[LLMC_PACK_TYPES] = {
-    [LLMC_PACK_F32] = {1, 4, 0, 0, 0, 0, 0},
-    [LLMC_PACK_F16] = {1, 2, 0, 0, 0, 0, 0},
-    [LLMC_PACK_BF16] = {1, 2, 0, 0, 0, 0, 0},
+    [LLMC_PACK_F32] = {1, 4, 0, 0, 0, 0, 0, 0},
+    [LLMC_PACK_F16] = {1, 2, 0, 0, 0, 0, 0, 0},
+    [LLMC_PACK_BF16] = {1, 2, 0, 0, 0, 0, 0, 0},
     [LLMC_PACK_Q4_0] = LEGACY(18, 4, 0, 8, LLMC_SCALES_D, 32),
     [LLMC_PACK_Q4_1] = LEGACY(20, 4, 0, 0, LLMC_SCALES_D_MIN, 64),
     [LLMC_PACK_Q5_0] = LEGACY(22, 4, 1, 16, LLMC_SCALES_D, 32),
@@ -24,6 +24,11 @@ static const llmc_tile_layout layouts[LLMC_PACK_TYPES] = {
     [LLMC_PACK_Q4_K] = K_TYPE(144, 4, 0, 0, LLMC_SCALES_K32_MIN, 320),
     [LLMC_PACK_Q5_K] = K_TYPE(176, 4, 1, 0, LLMC_SCALES_K32_MIN, 320),
     [LLMC_PACK_Q6_K] = K_TYPE(210, 4, 2, 32, LLMC_SCALES_K16, 288),
+    [LLMC_PACK_IQ4_NL] = {32, 18, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_D, 32},
+    [LLMC_PACK_IQ4_XS] = {256, 136, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_K32, 160},
+    [LLMC_PACK_MXFP4] = {32, 17, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0, 16},
+    [LLMC_PACK_TQ1_0] = K_TYPE(54, 2, 0, 1, LLMC_SCALES_D, 32),
+    [LLMC_PACK_TQ2_0] = K_TYPE(66, 2, 0, 1, LLMC_SCALES_D, 32),
 };
 
 const llmc_tile_layout *llmc_tile_layout_of(int32_t type) {
@@ -71,10 +76,10 @@ size_t llmc_act_row_bytes(llmc_act_form form, uint32_t cols) {
 /* --- a block of the file as plain numbers --- */
 
 typedef struct plain_block {
-    uint16_t d, m;      /* f16; m is the minimum, or a K type's dmin */
+    uint16_t d, m;      /* f16; m is the minimum, or a K type's dmin; d is E8M0 in MXFP4 */
     uint8_t scale[16];  /* of sub-blocks; signed for K16 */
     uint8_t min[16];    /* of sub-blocks */
-    uint8_t field[256]; /* columns in order, before the offset */
+    uint8_t field[256]; /* columns in order, before table and offset */
 } plain_block;
 
 static uint16_t read_u16(const uint8_t *bytes) {
@@ -178,6 +183,43 @@ static void read_q6_k(const uint8_t *block, plain_block *plain) {
     plain->m = 0;
 }
 
+/* 8 scales of 6 bits less 32: low nibbles in 4 bytes behind the pairs of high bits. */
+static void read_iq4_xs(const uint8_t *block, plain_block *plain) {
+    uint32_t high = read_u16(block + 2);
+    plain->d = read_u16(block);
+    plain->m = 0;
+    for (int sub = 0; sub < 8; sub++) {
+        int low = block[4 + sub / 2] >> sub % 2 * 4 & 15;
+        plain->scale[sub] = (uint8_t)((low | (int)(high >> 2 * sub & 3) << 4) - 32);
+        read_nibbles_32(block + 8 + 16 * sub, plain->field + 32 * sub);
+    }
+}
+
+static void read_mxfp4(const uint8_t *block, plain_block *plain) {
+    plain->d = block[0];
+    plain->m = 0;
+    read_nibbles_32(block + 1, plain->field);
+}
+
+static void read_tq2_0(const uint8_t *block, plain_block *plain) {
+    for (int i = 0; i < 8; i++) copy_bits_32(block + i / 4 * 32, i % 4 * 2, 3, plain->field + i * 32);
+    plain->d = read_u16(block + 64);
+    plain->m = 0;
+}
+
+/* 32 bytes of 5 fields, 16 of 5, 4 of 4; a byte is a fraction of 256 with its fields for digits to base 3. */
+static void read_tq1_0(const uint8_t *block, plain_block *plain) {
+    static const struct { uint8_t at, n, digits; } parts[3] = {{0, 32, 5}, {32, 16, 5}, {48, 4, 4}};
+    uint8_t *field = plain->field;
+    for (int p = 0; p < 3; p++) {
+        for (int digit = 0, power = 1; digit < parts[p].digits; digit++, power *= 3) {
+            for (int i = 0; i < parts[p].n; i++) *field++ = (uint8_t)((uint8_t)(block[parts[p].at + i] * power) * 3 >> 8);
+        }
+    }
+    plain->d = read_u16(block + 52);
+    plain->m = 0;
+}
+
 static void read_block(int32_t type, const uint8_t *block, plain_block *plain) {
     switch (type) {
     case LLMC_PACK_Q2_K:
@@ -192,6 +234,18 @@ static void read_block(int32_t type, const uint8_t *block, plain_block *plain) {
         break;
     case LLMC_PACK_Q6_K:
         read_q6_k(block, plain);
+        break;
+    case LLMC_PACK_IQ4_XS:
+        read_iq4_xs(block, plain);
+        break;
+    case LLMC_PACK_MXFP4:
+        read_mxfp4(block, plain);
+        break;
+    case LLMC_PACK_TQ1_0:
+        read_tq1_0(block, plain);
+        break;
+    case LLMC_PACK_TQ2_0:
+        read_tq2_0(block, plain);
         break;
     default:
         read_legacy(type, block, plain);
@@ -231,6 +285,7 @@ void llmc_tile_fields(const llmc_tile_layout *layout, const uint8_t *quants, uin
     get_plane(quants, lane, layout->low_bits, 0, groups);
     if (layout->high_bits) get_plane(quants + layout->low_bits * 64, lane, layout->high_bits, layout->low_bits, groups);
     memcpy(fields, groups, 32);
+    for (int i = 0; layout->codes && i < 32; i++) fields[i] = (uint8_t)(llmc_codes[layout->codes][fields[i]] + layout->offset);
 }
 
 static void put_pairs(uint8_t *pairs, uint32_t lane, const uint8_t *values, uint32_t n_pairs) {
@@ -243,9 +298,16 @@ static void get_pairs(const uint8_t *pairs, uint32_t lane, uint8_t *values, uint
 
 static void put_scales(const llmc_tile_layout *layout, uint8_t *scales, uint32_t lane, const plain_block *plain) {
     uint8_t both[16];
+    if (layout->scales == LLMC_SCALES_E8M0) {
+        scales[lane] = (uint8_t)plain->d;
+        return;
+    }
     memcpy(scales + lane * 2, &plain->d, 2);
-    if (layout->scales != LLMC_SCALES_D && layout->scales != LLMC_SCALES_K16) memcpy(scales + 32 + lane * 2, &plain->m, 2);
+    if (llmc_has_minima(layout->scales)) memcpy(scales + 32 + lane * 2, &plain->m, 2);
     switch (layout->scales) {
+    case LLMC_SCALES_K32:
+        put_pairs(scales + 32, lane, plain->scale, 4);
+        break;
     case LLMC_SCALES_K32_MIN:
         put_pairs(scales + 64, lane, plain->scale, 4);
         put_pairs(scales + 192, lane, plain->min, 4);
@@ -263,10 +325,17 @@ static void put_scales(const llmc_tile_layout *layout, uint8_t *scales, uint32_t
 }
 
 static void get_scales(const llmc_tile_layout *layout, const uint8_t *scales, uint32_t lane, plain_block *plain) {
-    memcpy(&plain->d, scales + lane * 2, 2);
     plain->m = 0;
-    if (layout->scales != LLMC_SCALES_D && layout->scales != LLMC_SCALES_K16) memcpy(&plain->m, scales + 32 + lane * 2, 2);
+    if (layout->scales == LLMC_SCALES_E8M0) {
+        plain->d = scales[lane];
+        return;
+    }
+    memcpy(&plain->d, scales + lane * 2, 2);
+    if (llmc_has_minima(layout->scales)) memcpy(&plain->m, scales + 32 + lane * 2, 2);
     switch (layout->scales) {
+    case LLMC_SCALES_K32:
+        get_pairs(scales + 32, lane, plain->scale, 4);
+        break;
     case LLMC_SCALES_K32_MIN:
         get_pairs(scales + 64, lane, plain->scale, 4);
         get_pairs(scales + 192, lane, plain->min, 4);
@@ -352,18 +421,21 @@ static void unpack_float_row(const llmc_packed *packed, const uint8_t *tile, uin
 /* The values of 32 columns from column c of a block on, with the roundings of the file format's definition. */
 static void field_values(const llmc_tile_layout *layout, const plain_block *plain, uint32_t c, const uint8_t fields[32],
                          float *out) {
-    float d = llmc_f16_to_f32(plain->d), m = llmc_f16_to_f32(plain->m);
-    uint32_t sub_cols = layout->scales == LLMC_SCALES_K32_MIN ? 32 : 16;
+    int is_e8m0 = layout->scales == LLMC_SCALES_E8M0;
+    float d = is_e8m0 ? llmc_e8m0_half((uint8_t)plain->d) : llmc_f16_to_f32(plain->d), m = llmc_f16_to_f32(plain->m);
+    uint32_t sub_cols = 128 / (uint32_t)llmc_sub_pairs(layout->scales);
     for (uint32_t i = 0; i < 32; i++) {
         uint32_t sub = (c + i) / sub_cols;
         float q = (float)(fields[i] - layout->offset);
         switch (layout->scales) {
         case LLMC_SCALES_D:
+        case LLMC_SCALES_E8M0:
             out[i] = d * q;
             break;
         case LLMC_SCALES_D_MIN:
             out[i] = d * q + m;
             break;
+        case LLMC_SCALES_K32:
         case LLMC_SCALES_K16:
             out[i] = d * (float)(int8_t)plain->scale[sub] * q;
             break;

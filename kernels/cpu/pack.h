@@ -8,6 +8,9 @@
  *   Q4_1 Q5_1        d m          f16
  *   Q4_K Q5_K        d dmin       f16, 4 pairs of scales, 4 pairs of minima
  *   Q6_K Q3_K        d            f16, 8 pairs of scales (signed)
+ *   IQ4_NL TQ1_0 TQ2_0  d         f16
+ *   IQ4_XS           d            f16, 4 pairs of scales (signed)
+ *   MXFP4            exponent     a byte, E8M0
  *   Q2_K             d dmin       f16, 8 pairs of scale | minimum << 4
  * where a pair is 32 bytes, byte 2 * output + j for sub-block 2 * pair + j.
  *
@@ -33,17 +36,45 @@ enum {
     LLMC_PACK_Q4_K = 12,
     LLMC_PACK_Q5_K = 13,
     LLMC_PACK_Q6_K = 14,
+    LLMC_PACK_IQ4_NL = 20,
+    LLMC_PACK_IQ4_XS = 23,
     LLMC_PACK_BF16 = 30,
-    LLMC_PACK_TYPES = 31
+    LLMC_PACK_TQ1_0 = 34,
+    LLMC_PACK_TQ2_0 = 35,
+    LLMC_PACK_MXFP4 = 39,
+    LLMC_PACK_TYPES = 40
 };
 
-/* scales: what a block has beside d. */
-enum { LLMC_SCALES_D, LLMC_SCALES_D_MIN, LLMC_SCALES_K32_MIN, LLMC_SCALES_K16, LLMC_SCALES_K16_MIN };
+/* scales: what a block has beside d, or in its place. */
+enum {
+    LLMC_SCALES_D,
+    LLMC_SCALES_D_MIN,
+    LLMC_SCALES_E8M0, /* half of it is d */
+    LLMC_SCALES_K32,
+    LLMC_SCALES_K32_MIN,
+    LLMC_SCALES_K16,
+    LLMC_SCALES_K16_MIN
+};
+
+/* What follows from it. Of 256 columns: pairs of sub-blocks, which have 32 columns each or 16. */
+static inline int llmc_has_minima(int scales) {
+    return scales == LLMC_SCALES_D_MIN || scales == LLMC_SCALES_K32_MIN || scales == LLMC_SCALES_K16_MIN;
+}
+static inline int llmc_sub_pairs(int scales) {
+    return scales == LLMC_SCALES_K16 || scales == LLMC_SCALES_K16_MIN ? 8 : 4;
+}
+static inline size_t llmc_scale_bytes_32(int scales) {
+    return scales == LLMC_SCALES_E8M0 ? 16 : scales == LLMC_SCALES_D_MIN ? 64 : 32;
+}
+static inline size_t llmc_scale_bytes_256(int scales) {
+    return scales == LLMC_SCALES_D ? 32 : scales == LLMC_SCALES_K32 ? 160 : llmc_has_minima(scales) ? 320 : 288;
+}
 
 typedef struct llmc_tile_layout {
     uint16_t block_cols;  /* columns of a block in the file; 0: type not held */
     uint16_t block_bytes; /* of one row's block in the file */
     uint8_t low_bits, high_bits;
+    uint8_t codes;  /* of codes.h: what the bits stand for; the field is that plus the offset */
     uint8_t offset; /* weight = field - offset */
     uint8_t scales;
     uint16_t scale_bytes; /* of a tile's block */
@@ -87,8 +118,22 @@ static inline size_t llmc_act_bytes(llmc_act_form form, uint32_t cols) {
 
 /* The form of quantized weights; of floats, that of the tiers without products of bfloat16. */
 static inline llmc_act_form llmc_act_form_inline(int32_t type) {
-    if (type >= LLMC_PACK_Q2_K && type <= LLMC_PACK_Q6_K) return LLMC_ACT_Q8_256;
-    return type >= LLMC_PACK_Q4_0 && type <= LLMC_PACK_Q8_0 ? LLMC_ACT_Q8_32 : LLMC_ACT_F32;
+    switch (type) {
+    case LLMC_PACK_F32:
+    case LLMC_PACK_F16:
+    case LLMC_PACK_BF16:
+        return LLMC_ACT_F32;
+    case LLMC_PACK_Q4_0:
+    case LLMC_PACK_Q4_1:
+    case LLMC_PACK_Q5_0:
+    case LLMC_PACK_Q5_1:
+    case LLMC_PACK_Q8_0:
+    case LLMC_PACK_IQ4_NL:
+    case LLMC_PACK_MXFP4:
+        return LLMC_ACT_Q8_32;
+    default:
+        return LLMC_ACT_Q8_256;
+    }
 }
 
 /* One column block of a packed tile as plain integers, for portable code: columns of one output. */

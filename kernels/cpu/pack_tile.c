@@ -26,6 +26,8 @@ enum { MOST_WORDS = 52 };
 ALWAYS_INLINE uint32_t words_of(int32_t type) {
     switch (type) {
     case LLMC_PACK_Q4_0:
+    case LLMC_PACK_IQ4_NL:
+    case LLMC_PACK_MXFP4:
         return 4; /* quants, behind d */
     case LLMC_PACK_Q4_1:
     case LLMC_PACK_Q5_0:
@@ -42,6 +44,12 @@ ALWAYS_INLINE uint32_t words_of(int32_t type) {
         return 36; /* d dmin, 3 of scales and minima, quants */
     case LLMC_PACK_Q5_K:
         return 44; /* the same with 8 of fifth bits before the quants */
+    case LLMC_PACK_IQ4_XS:
+        return 34; /* d and high bits of scales, 1 of their low bits, quants */
+    case LLMC_PACK_TQ1_0:
+        return 13; /* 12 of 5 digits a byte, 1 of 4; then d */
+    case LLMC_PACK_TQ2_0:
+        return 16; /* then d */
     default:
         return MOST_WORDS; /* Q6_K: 32 of low bits, 16 of high ones, 4 of scales; then d */
     }
@@ -49,10 +57,13 @@ ALWAYS_INLINE uint32_t words_of(int32_t type) {
 
 /* Where the words begin, and where d is in blocks that have it apart from them. */
 ALWAYS_INLINE uint32_t words_base(int32_t type) {
-    return type == LLMC_PACK_Q4_0 || type == LLMC_PACK_Q5_0 || type == LLMC_PACK_Q8_0 ? 2 : 0;
+    if (type == LLMC_PACK_MXFP4) return 1;
+    return type == LLMC_PACK_Q4_0 || type == LLMC_PACK_Q5_0 || type == LLMC_PACK_Q8_0 || type == LLMC_PACK_IQ4_NL ? 2 : 0;
 }
 
 ALWAYS_INLINE uint32_t lone_d_at(int32_t type) {
+    if (type == LLMC_PACK_TQ1_0) return 52;
+    if (type == LLMC_PACK_TQ2_0) return 64;
     return type == LLMC_PACK_Q3_K ? 108 : type == LLMC_PACK_Q6_K ? 208 : 0;
 }
 
@@ -134,11 +145,26 @@ ALWAYS_INLINE void or_high_bits(const lanes *qh, int shift, uint32_t mask, int t
     for (int g = 0; g < 8; g++) field[g] |= (qh[g] >> shift & BYTES(mask)) << to;
 }
 
-/* Columns 32 * chunk to 32 * chunk + 31 of a block, before the offset. */
+/* The n-th digit to base 3, from the highest on, of each byte as a fraction of 256. */
+ALWAYS_INLINE lanes ternary_digits(lanes bytes, uint32_t n) {
+    const uint32_t power = n == 0 ? 1 : n == 1 ? 3 : n == 2 ? 9 : n == 3 ? 27 : 81;
+    lanes even = (bytes & 0x00ff00ff) * power & 0x00ff00ff, odd = (bytes >> 8 & 0x00ff00ff) * power & 0x00ff00ff;
+    return (even * 3 >> 8 & 0x00ff00ff) | (odd * 3 & 0xff00ff00);
+}
+
+/* Group g of 64 of TQ1_0: digits first, then words. */
+ALWAYS_INLINE lanes ternary_group(const lanes *w, uint32_t g) {
+    if (g < 40) return ternary_digits(w[g % 8], g / 8);
+    return g < 60 ? ternary_digits(w[8 + g % 4], (g - 40) / 4) : ternary_digits(w[12], g - 60);
+}
+
+/* Columns 32 * chunk to 32 * chunk + 31 of a block, before table and offset. */
 ALWAYS_INLINE void read_fields(int32_t type, const lanes *w, int chunk, lanes field[8]) {
     int half = chunk / 4, quarter = chunk % 4;
     switch (type) {
     case LLMC_PACK_Q4_0:
+    case LLMC_PACK_IQ4_NL:
+    case LLMC_PACK_MXFP4:
         nibbles(w, field);
         break;
     case LLMC_PACK_Q4_1:
@@ -168,6 +194,15 @@ ALWAYS_INLINE void read_fields(int32_t type, const lanes *w, int chunk, lanes fi
     case LLMC_PACK_Q5_K:
         low_bits(w + 12 + chunk / 2 * 8, chunk % 2 * 4, 15, field);
         or_high_bits(w + 4, chunk, 1, 4, field);
+        break;
+    case LLMC_PACK_IQ4_XS:
+        nibbles(w + 2 + chunk * 4, field);
+        break;
+    case LLMC_PACK_TQ1_0:
+        for (uint32_t g = 0; g < 8; g++) field[g] = ternary_group(w, (uint32_t)chunk * 8 + g);
+        break;
+    case LLMC_PACK_TQ2_0:
+        low_bits(w + half * 8, quarter * 2, 3, field);
         break;
     default:
         low_bits(w + half * 16 + quarter % 2 * 8, quarter / 2 * 4, 15, field);
@@ -203,6 +238,21 @@ ALWAYS_INLINE void put_scales_q3_k(uint8_t *scales, const lanes *w) {
     }
 }
 
+/* 8 scales of 6 bits less 32: pairs of high bits in the high half of a word, nibbles in the next one. */
+ALWAYS_INLINE void put_scales_iq4_xs(uint8_t *scales, const lanes *w) {
+    for (int i = 0; i < 4; i += 2) { /* two pairs, 2 sub-blocks in the low half of a word and 2 in the high one */
+        lanes low = w[1] >> i / 2 * 16, high = w[0] >> (16 + 4 * i);
+        lanes nibble = (low & 15) | (low >> 4 & 15) << 8 | (low >> 8 & 15) << 16 | (low >> 12 & 15) << 24;
+        lanes top = (high & 3) | (high >> 2 & 3) << 8 | (high >> 4 & 3) << 16 | (high >> 6 & 3) << 24;
+        lanes scale = nibble | top << 4;
+        put_halves(scales + 32 + 32 * i, ((scale | BYTES(0x80)) - BYTES(32)) ^ BYTES(0x80)); /* no byte borrows */
+    }
+}
+
+ALWAYS_INLINE void put_exponents(uint8_t *scales, const uint8_t *rows, size_t stride) {
+    for (uint32_t r = 0; r < LLMC_TILE_ROWS; r++) scales[r] = rows[r * stride];
+}
+
 ALWAYS_INLINE void put_scales(int32_t type, uint8_t *scales, const lanes *w, const uint8_t *rows, size_t stride) {
     halves d;
     switch (type) {
@@ -225,6 +275,12 @@ ALWAYS_INLINE void put_scales(int32_t type, uint8_t *scales, const lanes *w, con
     case LLMC_PACK_Q6_K:
         for (int i = 0; i < 4; i++) put_halves(scales + 32 + 64 * i, w[48 + i]);
         break;
+    case LLMC_PACK_IQ4_XS:
+        put_scales_iq4_xs(scales, w);
+        break;
+    case LLMC_PACK_MXFP4:
+        put_exponents(scales, rows, stride);
+        return;
     default:
         break;
     }
@@ -238,7 +294,7 @@ ALWAYS_INLINE void put_scales(int32_t type, uint8_t *scales, const lanes *w, con
 ALWAYS_INLINE void pack_quantized_tile(int32_t type, uint32_t low, uint32_t high, const llmc_packed *packed, uint8_t *tile,
                                        const uint8_t *rows, size_t stride) {
     const llmc_tile_layout layout = *llmc_tile_layout_of(type);
-    uint32_t n_blocks = packed->cols / layout.block_cols, n_chunks = type < LLMC_PACK_Q2_K ? 1 : 8;
+    uint32_t n_blocks = packed->cols / layout.block_cols, n_chunks = llmc_act_form_inline(type) == LLMC_ACT_Q8_32 ? 1 : 8;
     uint8_t *quants = tile, *scales = tile + (size_t)n_blocks * n_chunks * 64 * (low + high);
     lanes words[MOST_WORDS], field[8];
     for (uint32_t b = 0; b < n_blocks; b++, rows += layout.block_bytes, scales += layout.scale_bytes) {
@@ -297,6 +353,11 @@ void llmc_pack_tile(const llmc_packed *packed, uint8_t *tile, const uint8_t *row
         QUANTIZED(LLMC_PACK_Q4_K, 4, 0)
         QUANTIZED(LLMC_PACK_Q5_K, 4, 1)
         QUANTIZED(LLMC_PACK_Q6_K, 4, 2)
+        QUANTIZED(LLMC_PACK_IQ4_NL, 4, 0)
+        QUANTIZED(LLMC_PACK_IQ4_XS, 4, 0)
+        QUANTIZED(LLMC_PACK_MXFP4, 4, 0)
+        QUANTIZED(LLMC_PACK_TQ1_0, 2, 0)
+        QUANTIZED(LLMC_PACK_TQ2_0, 2, 0)
     case LLMC_PACK_F32:
         pack_float_tile(LLMC_PACK_F32, packed, tile, rows, stride);
         break;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "kernels/cpu/half.h"
+#include "kernels/cpu/codes.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -13,10 +13,10 @@ static const llmc_quant_type types[] = {
     {6, "Q5_0", 32, 22, 1},      {7, "Q5_1", 32, 24, 1},      {8, "Q8_0", 32, 34, 1},      {9, "Q8_1", 32, 40, 0},
     {10, "Q2_K", 256, 84, 1},    {11, "Q3_K", 256, 110, 1},   {12, "Q4_K", 256, 144, 1},   {13, "Q5_K", 256, 176, 1},
     {14, "Q6_K", 256, 210, 1},   {15, "Q8_K", 256, 292, 0},   {16, "IQ2_XXS", 256, 66, 0}, {17, "IQ2_XS", 256, 74, 0},
-    {18, "IQ3_XXS", 256, 98, 0}, {19, "IQ1_S", 256, 50, 0},   {20, "IQ4_NL", 32, 18, 0},   {21, "IQ3_S", 256, 110, 0},
-    {22, "IQ2_S", 256, 82, 0},   {23, "IQ4_XS", 256, 136, 0}, {24, "I8", 1, 1, 0},         {25, "I16", 1, 2, 0},
+    {18, "IQ3_XXS", 256, 98, 0}, {19, "IQ1_S", 256, 50, 0},   {20, "IQ4_NL", 32, 18, 1},   {21, "IQ3_S", 256, 110, 0},
+    {22, "IQ2_S", 256, 82, 0},   {23, "IQ4_XS", 256, 136, 1}, {24, "I8", 1, 1, 0},         {25, "I16", 1, 2, 0},
     {26, "I32", 1, 4, 0},        {27, "I64", 1, 8, 0},        {28, "F64", 1, 8, 0},        {29, "IQ1_M", 256, 56, 0},
-    {30, "BF16", 1, 2, 1},       {34, "TQ1_0", 256, 54, 0},   {35, "TQ2_0", 256, 66, 0},   {39, "MXFP4", 32, 17, 0},
+    {30, "BF16", 1, 2, 1},       {34, "TQ1_0", 256, 54, 1},   {35, "TQ2_0", 256, 66, 1},   {39, "MXFP4", 32, 17, 1},
     {40, "NVFP4", 64, 36, 0},    {41, "Q1_0", 128, 18, 0},    {42, "Q2_0", 64, 18, 0},
 };
 
@@ -170,12 +170,60 @@ static void q6_k_block(const uint8_t *block, float *out) {
     }
 }
 
+/* { half d; u8 quants[16]; } */
+static void iq4_nl_block(const uint8_t *block, float *out) {
+    float d = half_at(block);
+    for (int i = 0; i < 32; i++) out[i] = d * (float)llmc_codes[LLMC_CODES_IQ4][nibble(block + 2, i)];
+}
+
+/* { half d; u16 high; u8 low[4]; u8 quants[128]; } The scale of each 32 elements: a nibble of low, a pair of high, less 32. */
+static void iq4_xs_block(const uint8_t *block, float *out) {
+    float d = half_at(block);
+    uint32_t high = u16_at(block + 2);
+    for (int j = 0; j < 8; j++) {
+        int low = block[4 + j / 2] >> (j % 2 * 4) & 15;
+        float scale = d * (float)((low | (int)(high >> 2 * j & 3) << 4) - 32);
+        for (int i = 0; i < 32; i++) out[32 * j + i] = scale * (float)llmc_codes[LLMC_CODES_IQ4][nibble(block + 8 + 16 * j, i)];
+    }
+}
+
+/* { u8 exponent; u8 quants[16]; } */
+static void mxfp4_block(const uint8_t *block, float *out) {
+    float d = llmc_e8m0_half(block[0]);
+    for (int i = 0; i < 32; i++) out[i] = d * (float)llmc_codes[LLMC_CODES_E2M1][nibble(block + 1, i)];
+}
+
+/* { u8 quants[64]; half d; } */
+static void tq2_0_block(const uint8_t *block, float *out) {
+    float d = half_at(block + 64);
+    for (int i = 0; i < 256; i++) out[i] = d * (float)(two_bits(block, i) - 1);
+}
+
+/* A byte is a fraction of 256 whose digits to base 3, from the highest on, are fields: this is digit n. */
+static int ternary_digit(uint8_t byte, int n) {
+    static const uint8_t powers[5] = {1, 3, 9, 27, 81};
+    return (uint8_t)(byte * powers[n]) * 3 >> 8;
+}
+
+/* { u8 quants[48], high[4]; half d; } 32 bytes have 5 digits each, 16 have 5, 4 have 4; elements go by digits first. */
+static void tq1_0_block(const uint8_t *block, float *out) {
+    float d = half_at(block + 52);
+    for (int i = 0; i < 256; i++) {
+        int digit = i < 160   ? ternary_digit(block[i % 32], i / 32)
+                    : i < 240 ? ternary_digit(block[32 + i % 16], (i - 160) / 16)
+                              : ternary_digit(block[48 + i % 4], (i - 240) / 4);
+        out[i] = d * (float)(digit - 1);
+    }
+}
+
 /* Indexed by ggml's id. */
 static void (*const block_functions[])(const uint8_t *block, float *out) = {
-    [LLMC_TYPE_F32] = f32_block,   [LLMC_TYPE_F16] = f16_block,   [LLMC_TYPE_Q4_0] = q4_0_block, [LLMC_TYPE_Q4_1] = q4_1_block,
-    [LLMC_TYPE_Q5_0] = q5_0_block, [LLMC_TYPE_Q5_1] = q5_1_block, [LLMC_TYPE_Q8_0] = q8_0_block, [LLMC_TYPE_Q2_K] = q2_k_block,
-    [LLMC_TYPE_Q3_K] = q3_k_block, [LLMC_TYPE_Q4_K] = q4_k_block, [LLMC_TYPE_Q5_K] = q5_k_block, [LLMC_TYPE_Q6_K] = q6_k_block,
-    [LLMC_TYPE_BF16] = bf16_block,
+    [LLMC_TYPE_F32] = f32_block,     [LLMC_TYPE_F16] = f16_block,       [LLMC_TYPE_Q4_0] = q4_0_block,
+    [LLMC_TYPE_Q4_1] = q4_1_block,   [LLMC_TYPE_Q5_0] = q5_0_block,     [LLMC_TYPE_Q5_1] = q5_1_block,
+    [LLMC_TYPE_Q8_0] = q8_0_block,   [LLMC_TYPE_Q2_K] = q2_k_block,     [LLMC_TYPE_Q3_K] = q3_k_block,
+    [LLMC_TYPE_Q4_K] = q4_k_block,   [LLMC_TYPE_Q5_K] = q5_k_block,     [LLMC_TYPE_Q6_K] = q6_k_block,
+    [LLMC_TYPE_BF16] = bf16_block,   [LLMC_TYPE_IQ4_NL] = iq4_nl_block, [LLMC_TYPE_IQ4_XS] = iq4_xs_block,
+    [LLMC_TYPE_TQ1_0] = tq1_0_block, [LLMC_TYPE_TQ2_0] = tq2_0_block,   [LLMC_TYPE_MXFP4] = mxfp4_block,
 };
 
 void llmc_dequantize(int32_t type, const void *blocks, size_t n_elements, float *out) {

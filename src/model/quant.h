@@ -18,7 +18,12 @@ enum {
     LLMC_TYPE_Q4_K = 12,
     LLMC_TYPE_Q5_K = 13,
     LLMC_TYPE_Q6_K = 14,
-    LLMC_TYPE_BF16 = 30
+    LLMC_TYPE_IQ4_NL = 20,
+    LLMC_TYPE_IQ4_XS = 23,
+    LLMC_TYPE_BF16 = 30,
+    LLMC_TYPE_TQ1_0 = 34,
+    LLMC_TYPE_TQ2_0 = 35,
+    LLMC_TYPE_MXFP4 = 39
 };
 
 typedef struct llmc_quant_type {

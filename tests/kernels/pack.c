@@ -8,10 +8,11 @@
 #include "kernels/cpu/pack.h"
 #include "tests/kernels/guarded.h"
 
-/* Bytes of a lane that lie together: 4 in a vector of quants, floats or pairs of bfloat16, 2 in scales and in F16. */
+/* Bytes of a lane that lie together: 4 in a vector of quants, floats or pairs of bfloat16, 2 in scales and in F16, an exponent. */
 static size_t lane_at(int32_t type, uint32_t cols, size_t at) {
     const llmc_tile_layout *layout = llmc_tile_layout_of(type);
     size_t quants = (size_t)cols / 32 * 64 * (layout->low_bits + layout->high_bits);
+    if (layout->scales == LLMC_SCALES_E8M0 && at >= quants) return at % LLMC_TILE_ROWS;
     int twos = layout->block_cols == 1 ? type == LLMC_PACK_F16 : at >= quants;
     return twos ? at % 32 / 2 : at % 64 / 4;
 }

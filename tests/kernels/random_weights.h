@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/half.h"
 
-/* Where the f16 fields of a block are; for plain types every element is one. */
+/* Where the f16 fields of a block are; for plain types every element is one. MXFP4's scale is an exponent, its first byte. */
 typedef struct weight_type {
     int32_t id;
     const char *name;
@@ -17,11 +17,12 @@ typedef struct weight_type {
 } weight_type;
 
 static const weight_type weight_types[] = {
-    {0, "F32", 1, 4, -1, -1},        {1, "F16", 1, 2, -1, -1},     {30, "BF16", 1, 2, -1, -1},
-    {2, "Q4_0", 32, 18, 0, -1},      {3, "Q4_1", 32, 20, 0, 2},    {6, "Q5_0", 32, 22, 0, -1},
-    {7, "Q5_1", 32, 24, 0, 2},       {8, "Q8_0", 32, 34, 0, -1},   {10, "Q2_K", 256, 84, 80, 82},
-    {11, "Q3_K", 256, 110, 108, -1}, {12, "Q4_K", 256, 144, 0, 2}, {13, "Q5_K", 256, 176, 0, 2},
-    {14, "Q6_K", 256, 210, 208, -1},
+    {0, "F32", 1, 4, -1, -1},        {1, "F16", 1, 2, -1, -1},       {30, "BF16", 1, 2, -1, -1},
+    {2, "Q4_0", 32, 18, 0, -1},      {3, "Q4_1", 32, 20, 0, 2},      {6, "Q5_0", 32, 22, 0, -1},
+    {7, "Q5_1", 32, 24, 0, 2},       {8, "Q8_0", 32, 34, 0, -1},     {10, "Q2_K", 256, 84, 80, 82},
+    {11, "Q3_K", 256, 110, 108, -1}, {12, "Q4_K", 256, 144, 0, 2},   {13, "Q5_K", 256, 176, 0, 2},
+    {14, "Q6_K", 256, 210, 208, -1}, {20, "IQ4_NL", 32, 18, 0, -1},  {23, "IQ4_XS", 256, 136, 0, -1},
+    {39, "MXFP4", 32, 17, -1, -1},   {34, "TQ1_0", 256, 54, 52, -1}, {35, "TQ2_0", 256, 66, 64, -1},
 };
 enum { N_WEIGHT_TYPES = sizeof weight_types / sizeof weight_types[0] };
 
@@ -58,7 +59,8 @@ static inline void random_weights(uint64_t *state, const weight_type *type, uint
     }
     for (size_t b = 0; b < n_blocks; b++, out += type->bytes) {
         for (uint32_t i = 0; i < type->bytes; i++) out[i] = (uint8_t)(random_next(state) >> 24);
-        random_half(state, out + type->d_at, 0.01f);
+        if (type->d_at < 0) out[0] = (uint8_t)(116 + out[0] % 8);
+        else random_half(state, out + type->d_at, 0.01f);
         if (type->m_at >= 0) random_half(state, out + type->m_at, 0.05f);
     }
 }

@@ -4,6 +4,7 @@
 #ifndef LLMC_AVX2_TILES_H
 #define LLMC_AVX2_TILES_H
 
+#include "kernels/cpu/codes.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/x86/tile_stream.h"
 
@@ -53,14 +54,27 @@ INLINE __m256i load(const uint8_t *bytes) {
     return _mm256_load_si256((const __m256i *)(const void *)bytes);
 }
 
-/* Fields of group g (of 8) of 32 columns of half a tile, as unsigned bytes. */
-INLINE __m256i group_fields(const int low, const int high, const int how, const uint8_t *quants, const int g) {
+/* Is a field a signed byte, to be taken apart? */
+INLINE int is_signed(const int low, const int codes) {
+    return BYTES_ARE_SIGNED && (low == 8 || codes == LLMC_CODES_IQ4);
+}
+
+/* What the bits stand for, with the offset that makes it a field: none of signed bytes, 128 of others, 16 of E2M1. */
+INLINE __m256i code_table(const int codes) {
+    const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)llmc_codes[codes]));
+    if (codes == LLMC_CODES_E2M1) return _mm256_add_epi8(values, _mm256_set1_epi8(16));
+    return BYTES_ARE_SIGNED ? values : _mm256_xor_si256(values, _mm256_set1_epi8((char)0x80));
+}
+
+/* Fields of group g (of 8) of 32 columns of half a tile, as unsigned bytes or signed ones. */
+INLINE __m256i group_fields(const int low, const int high, const int codes, const int how, const uint8_t *quants, const int g) {
     if (how == PLAIN) return load(quants + 64 * g);
     const int low_n = 8 / low, low_shift = g % low_n * low;
     __m256i fields = load(quants + g / low_n * 64);
     if (low == 8) return BYTES_ARE_SIGNED ? _mm256_xor_si256(fields, _mm256_set1_epi8((char)0x80)) : fields;
     if (low_shift) fields = _mm256_srli_epi16(fields, low_shift);
     fields = _mm256_and_si256(fields, _mm256_set1_epi8((char)((1 << low) - 1)));
+    if (codes) return _mm256_shuffle_epi8(code_table(codes), fields);
     if (!high) return fields;
     const int high_n = 8 / (high ? high : 1), high_shift = g % high_n * high - low; /* to the right */
     __m256i top = load(quants + 64 * low + g / high_n * 64);
@@ -71,14 +85,15 @@ INLINE __m256i group_fields(const int low, const int high, const int how, const 
 
 /* Adds to the dots of each row the groups [begin, end) of 32 columns, times the int16 pairs of `scale`, if there is one. */
 #ifdef __AVXVNNI__
-INLINE void add_groups(const int rows, const int low, const int high, const int how, const int begin, const int end,
-                       const uint8_t *quants, const int8_t *const *q, const __m256i *scale, __m256i dot[MAX_ROWS][HALVES]) {
+INLINE void add_groups(const int rows, const int low, const int high, const int codes, const int how, const int begin,
+                       const int end, const uint8_t *quants, const int8_t *const *q, const __m256i *scale,
+                       __m256i dot[MAX_ROWS][HALVES]) {
     __m256i part[MAX_ROWS][HALVES];
     UNROLL for (int i = 0; i < rows * HALVES; i++) part[i / HALVES][i % HALVES] =
         scale ? _mm256_setzero_si256() : dot[i / HALVES][i % HALVES];
     UNROLL for (int g = begin; g < end; g++) {
         __m256i w[HALVES];
-        UNROLL for (int h = 0; h < HALVES; h++) w[h] = group_fields(low, high, how, quants + h * 32, g);
+        UNROLL for (int h = 0; h < HALVES; h++) w[h] = group_fields(low, high, codes, how, quants + h * 32, g);
         UNROLL for (int r = 0; r < rows; r++) {
             __m256i x = broadcast_4(q[r] + 4 * g);
             UNROLL for (int h = 0; h < HALVES; h++) part[r][h] = _mm256_dpbusd_avx_epi32(part[r][h], w[h], x);
@@ -92,28 +107,30 @@ INLINE void add_groups(const int rows, const int low, const int high, const int 
     }
 }
 #else
-/* How many groups' products of a pair of columns fit in 16 bits: 2 * 127 * the largest field each. 8 bits: one group, as
- * |weight| times the activation with the weight's sign, at most 2 * 128 * 127. */
-INLINE int groups_in_16_bits(const int bits) {
+/* How many groups' products of a pair of columns fit in 16 bits: 2 * 127 * the largest field each, 28 of E2M1. 8 bits: one
+ * group, as |weight| times the activation with the weight's sign, at most 2 * 128 * 127. */
+INLINE int groups_in_16_bits(const int low, const int high, const int codes) {
+    const int bits = codes == LLMC_CODES_IQ4 ? 8 : codes == LLMC_CODES_E2M1 ? 5 : low + high;
     return bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
 }
 
-INLINE void add_groups(const int rows, const int low, const int high, const int how, const int begin, const int end,
-                       const uint8_t *quants, const int8_t *const *q, const __m256i *scale, __m256i dot[MAX_ROWS][HALVES]) {
+INLINE void add_groups(const int rows, const int low, const int high, const int codes, const int how, const int begin,
+                       const int end, const uint8_t *quants, const int8_t *const *q, const __m256i *scale,
+                       __m256i dot[MAX_ROWS][HALVES]) {
     const __m256i ones = _mm256_set1_epi16(1);
-    const int step = groups_in_16_bits(low + high) < end - begin ? groups_in_16_bits(low + high) : end - begin;
+    const int fit = groups_in_16_bits(low, high, codes), step = fit < end - begin ? fit : end - begin;
     UNROLL for (int first = begin; first < end; first += step) {
         __m256i part[MAX_ROWS][HALVES];
         UNROLL for (int g = first; g < first + step; g++) {
             __m256i w[HALVES], size[HALVES];
             UNROLL for (int h = 0; h < HALVES; h++) {
-                w[h] = group_fields(low, high, how, quants + h * 32, g);
-                size[h] = low == 8 ? _mm256_abs_epi8(w[h]) : w[h];
+                w[h] = group_fields(low, high, codes, how, quants + h * 32, g);
+                size[h] = is_signed(low, codes) ? _mm256_abs_epi8(w[h]) : w[h];
             }
             UNROLL for (int r = 0; r < rows; r++) {
                 __m256i x = broadcast_4(q[r] + 4 * g);
                 UNROLL for (int h = 0; h < HALVES; h++) {
-                    __m256i pairs = _mm256_maddubs_epi16(size[h], low == 8 ? _mm256_sign_epi8(x, w[h]) : x);
+                    __m256i pairs = _mm256_maddubs_epi16(size[h], is_signed(low, codes) ? _mm256_sign_epi8(x, w[h]) : x);
                     if (g == first) part[r][h] = pairs;
                     else ADD_IN_PLACE(part[r][h], pairs);
                 }
@@ -153,9 +170,19 @@ INLINE void step_scales(tile_stream *at, const size_t scale_bytes) {
 
 /* --- blocks of 32 --- */
 
-INLINE void q8_32_kernel(const tile_job *job, const int rows, const int how, const int low, const int high,
-                         const int offset_shift, const int has_min) {
-    const size_t scale_bytes = has_min ? 64 : 32, n_blocks = job->n_blocks;
+/* d of 8 outputs. */
+INLINE __m256 scales_at(const uint8_t *scales, const int h, const int kind) {
+    if (kind != LLMC_SCALES_E8M0) return halves_at(scales + h * 16);
+    const __m256i exponent = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(scales + h * 8)));
+    const __m256i ones = _mm256_set1_epi32(1), normal = _mm256_slli_epi32(_mm256_sub_epi32(exponent, ones), 23);
+    const __m256i subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), _mm256_min_epi32(exponent, ones));
+    return _mm256_castsi256_ps(_mm256_max_epi32(normal, subnormal));
+}
+
+INLINE void q8_32_kernel(const tile_job *job, const int rows, const int how, const int low, const int high, const int codes,
+                         const int offset, const int kind) {
+    const int has_min = kind == LLMC_SCALES_D_MIN;
+    const size_t scale_bytes = llmc_scale_bytes_32(kind), n_blocks = job->n_blocks;
     tile_stream at = job->at;
     __m256 sum[MAX_ROWS][HALVES];
     load_sums(job, rows, sum);
@@ -168,15 +195,15 @@ INLINE void q8_32_kernel(const tile_job *job, const int rows, const int how, con
             __m256i start = _mm256_setzero_si256();
             x[r] = (const llmc_act_32 *)(const void *)job->act[r] + b;
             q[r] = x[r]->q;
-            if (offset_shift) start = _mm256_slli_epi32(broadcast_4(&x[r]->neg_sum), offset_shift);
+            if (offset) start = _mm256_slli_epi32(broadcast_4(&x[r]->neg_sum), __builtin_ctz((unsigned)offset));
             UNROLL for (int h = 0; h < HALVES; h++) dot[r][h] = start;
         }
         tile_stream_turn(&at, job->next, b, n_blocks, QUANT_BYTES(low, high, PACKED));
-        add_groups(rows, low, high, how, 0, 8, quants, q, NULL, dot);
+        add_groups(rows, low, high, codes, how, 0, 8, quants, q, NULL, dot);
         step_quants(&at, low, high, how);
         step_scales(&at, scale_bytes);
         UNROLL for (int h = 0; h < HALVES; h++) {
-            __m256 d = halves_at(scales + h * 16), m = _mm256_setzero_ps();
+            __m256 d = scales_at(scales, h, kind), m = _mm256_setzero_ps();
             if (has_min) m = halves_at(scales + 32 + h * 16);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(dot[r][h]), d);
@@ -192,14 +219,15 @@ INLINE void q8_32_kernel(const tile_job *job, const int rows, const int how, con
 
 /* A pair of sub-blocks' scales or minima of 8 outputs as int16 lanes 2 * output + j. */
 INLINE __m256i scale_pair(const uint8_t *pairs, const int kind) {
+    if (kind == LLMC_SCALES_D) return _mm256_set1_epi16(1);
     __m128i bytes = _mm_load_si128((const __m128i *)(const void *)pairs);
-    if (kind == LLMC_SCALES_K16) return _mm256_cvtepi8_epi16(bytes);
+    if (kind == LLMC_SCALES_K16 || kind == LLMC_SCALES_K32) return _mm256_cvtepi8_epi16(bytes);
     if (kind == LLMC_SCALES_K16_MIN) bytes = _mm_and_si128(bytes, _mm_set1_epi8(15));
     return _mm256_cvtepu8_epi16(bytes);
 }
 
 INLINE __m256i min_pair(const uint8_t *pairs, const int kind) {
-    if (kind == LLMC_SCALES_K16) return scale_pair(pairs, kind);
+    if (!llmc_has_minima(kind)) return scale_pair(pairs, kind);
     __m128i bytes = _mm_load_si128((const __m128i *)(const void *)pairs);
     if (kind == LLMC_SCALES_K16_MIN) bytes = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(15));
     return _mm256_cvtepu8_epi16(bytes);
@@ -212,9 +240,9 @@ INLINE __m256i both_lanes(__m256i pair, const int j) {
 }
 
 /* The sums of scale * dot of a super-block. Moves `at` past its quants. */
-INLINE void scaled_dots(const int rows, const int how, const int low, const int high, const int kind, tile_stream *at,
-                        const uint8_t *pairs, const int8_t *const *q_of, __m256i isum[MAX_ROWS][HALVES]) {
-    const int sub_groups = kind == LLMC_SCALES_K32_MIN ? 8 : 4, n_pairs = kind == LLMC_SCALES_K32_MIN ? 4 : 8;
+INLINE void scaled_dots(const int rows, const int how, const int low, const int high, const int codes, const int kind,
+                        tile_stream *at, const uint8_t *pairs, const int8_t *const *q_of, __m256i isum[MAX_ROWS][HALVES]) {
+    const int n_pairs = llmc_sub_pairs(kind), sub_groups = 32 / n_pairs;
     const int8_t *q[MAX_ROWS];
     UNROLL for (int r = 0; r < rows; r++) q[r] = q_of[r];
     for (int p = 0; p < n_pairs; p++) {
@@ -222,7 +250,7 @@ INLINE void scaled_dots(const int rows, const int how, const int low, const int 
             const int begin = sub_groups == 4 ? 4 * j : 0;
             __m256i scale[HALVES];
             UNROLL for (int h = 0; h < HALVES; h++) scale[h] = both_lanes(scale_pair(pairs + p * 32 + h * 16, kind), j);
-            add_groups(rows, low, high, how, begin, begin + sub_groups, at->quants, q, scale, isum);
+            add_groups(rows, low, high, codes, how, begin, begin + sub_groups, at->quants, q, scale, isum);
             if (sub_groups == 4 && !j) continue;
             step_quants(at, low, high, how);
             UNROLL for (int r = 0; r < rows; r++) q[r] += 32;
@@ -230,11 +258,11 @@ INLINE void scaled_dots(const int rows, const int how, const int low, const int 
     }
 }
 
-INLINE void q8_256_kernel(const tile_job *job, const int rows, const int how, const int low, const int high,
-                          const int offset_shift, const int kind) {
-    const int n_pairs = kind == LLMC_SCALES_K32_MIN ? 4 : 8, has_min = kind != LLMC_SCALES_K16;
-    const int scales_at = has_min ? 64 : 32, mins_at = kind == LLMC_SCALES_K32_MIN ? 192 : scales_at;
-    const size_t scale_bytes = (size_t)scales_at + 256, n_blocks = job->n_blocks;
+INLINE void q8_256_kernel(const tile_job *job, const int rows, const int how, const int low, const int high, const int codes,
+                          const int offset, const int kind) {
+    const int n_pairs = llmc_sub_pairs(kind), has_min = llmc_has_minima(kind);
+    const int pairs_at = has_min ? 64 : 32, mins_at = kind == LLMC_SCALES_K32_MIN ? 192 : pairs_at;
+    const size_t scale_bytes = llmc_scale_bytes_256(kind), n_blocks = job->n_blocks;
     tile_stream at = job->at;
     __m256 *sum = job->sums;
     for (size_t b = 0; b < n_blocks; b++) {
@@ -248,9 +276,9 @@ INLINE void q8_256_kernel(const tile_job *job, const int rows, const int how, co
             UNROLL for (int h = 0; h < HALVES; h++) isum[r][h] = msum[r][h] = _mm256_setzero_si256();
         }
         tile_stream_turn(&at, job->next, b, n_blocks, 8 * QUANT_BYTES(low, high, PACKED));
-        scaled_dots(rows, how, low, high, kind, &at, scales + scales_at, q, isum);
+        scaled_dots(rows, how, low, high, codes, kind, &at, scales + pairs_at, q, isum);
         step_scales(&at, scale_bytes);
-        for (int p = 0; p < n_pairs; p++) {
+        for (int p = 0; p < n_pairs && (has_min || offset); p++) {
             UNROLL for (int h = 0; h < HALVES; h++) {
                 __m256i min = min_pair(scales + mins_at + p * 32 + h * 16, kind);
                 UNROLL for (int r = 0; r < rows; r++) {
@@ -264,7 +292,8 @@ INLINE void q8_256_kernel(const tile_job *job, const int rows, const int how, co
             if (has_min) dmin = halves_at(scales + 32 + h * 16);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m256 x_d = _mm256_set1_ps(x[r]->d), total = sum[r * HALVES + h];
-                if (offset_shift) isum[r][h] = _mm256_sub_epi32(isum[r][h], _mm256_slli_epi32(msum[r][h], offset_shift));
+                if (offset)
+                    isum[r][h] = _mm256_sub_epi32(isum[r][h], _mm256_slli_epi32(msum[r][h], __builtin_ctz((unsigned)offset)));
                 total = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(isum[r][h]), d), x_d, total);
                 if (has_min) total = _mm256_fnmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(msum[r][h]), dmin), x_d, total);
                 sum[r * HALVES + h] = total;
@@ -312,10 +341,11 @@ INLINE void f32_kernel(const tile_job *job, const int rows, const int type) {
 /* Columns of a tile that are unpacked at once: with their activations they stay in the first-level cache. */
 enum { CHUNK_COLS = 1024, PASS_ROWS = 64 };
 
-INLINE void unpack(const int low, const int high, const uint8_t *quants, size_t blocks_of_32, uint8_t *fields) {
+INLINE void unpack(const int low, const int high, const int codes, const uint8_t *quants, size_t blocks_of_32,
+                   uint8_t *fields) {
     for (size_t b = 0; b < blocks_of_32; b++, quants += QUANT_BYTES(low, high, PACKED)) {
         UNROLL for (int i = 0; i < 8 * HALVES; i++, fields += 32) {
-            const __m256i vector = group_fields(low, high, PACKED, quants + i % HALVES * 32, i / HALVES);
+            const __m256i vector = group_fields(low, high, codes, PACKED, quants + i % HALVES * 32, i / HALVES);
             _mm256_store_si256((__m256i *)(void *)fields, vector);
         }
     }
@@ -349,14 +379,14 @@ typedef struct kernels_of_type {
     HEIGHTS(name, few, f32_kernel, type)                                                                                       \
     static const kernels_of_type name##_kernels = {                                                                            \
         {name##_few_1, name##_few_2, name##_few_4, few_6}, {0}, NULL, 1, column_bytes, 0, 0};
-#define BYTE_KERNELS(name, form, offset_shift, kind, scale_bytes)                                                              \
-    HEIGHTS(name, few, q8_##form##_kernel, PACKED, 8, 0, offset_shift, kind)                                                   \
+#define BYTE_KERNELS(name, form, offset, kind, scale_bytes)                                                                    \
+    HEIGHTS(name, few, q8_##form##_kernel, PACKED, 8, 0, LLMC_CODES_NONE, offset, kind)                                        \
     static const kernels_of_type name##_kernels = {ENTRIES(name, few), {0}, NULL, form, (form) / 32 * 512, scale_bytes, 0};
-#define KERNELS(name, form, low, high, offset_shift, kind, scale_bytes)                                                        \
-    HEIGHTS(name, few, q8_##form##_kernel, PACKED, low, high, offset_shift, kind)                                              \
-    HEIGHTS(name, many, q8_##form##_kernel, PLAIN, low, high, offset_shift, kind)                                              \
+#define KERNELS(name, form, low, high, codes, offset, kind, scale_bytes)                                                       \
+    HEIGHTS(name, few, q8_##form##_kernel, PACKED, low, high, codes, offset, kind)                                             \
+    HEIGHTS(name, many, q8_##form##_kernel, PLAIN, low, high, codes, offset, kind)                                             \
     static void name##_unpack(const uint8_t *quants, size_t blocks_of_32, uint8_t *fields) {                                   \
-        unpack(low, high, quants, blocks_of_32, fields);                                                                       \
+        unpack(low, high, codes, quants, blocks_of_32, fields);                                                                \
     }                                                                                                                          \
     static const kernels_of_type name##_kernels = {ENTRIES(name, few),                                                         \
                                                    ENTRIES(name, many),                                                        \
@@ -371,24 +401,29 @@ KERNEL(f16, few_6, f32_kernel, FLOAT_ROWS, LLMC_PACK_F16)
 FLOAT_KERNELS(f32, LLMC_PACK_F32, 64, f32_few_6)
 FLOAT_KERNELS(f16, LLMC_PACK_F16, 32, f16_few_6)
 FLOAT_KERNELS(bf16, LLMC_PACK_BF16, 32, NULL) /* both columns of a pair of 6 rows take a register too many */
-/* Bits, offset as a power of two, what belongs to a block beside d, bytes of scales. */
-KERNELS(q4_0, 32, 4, 0, 3, 0, 32)
-KERNELS(q4_1, 32, 4, 0, 0, 1, 64)
-KERNELS(q5_0, 32, 4, 1, 4, 0, 32)
-KERNELS(q5_1, 32, 4, 1, 0, 1, 64)
-BYTE_KERNELS(q8_0, 32, BYTES_ARE_SIGNED ? 0 : 7, 0, 32)
-KERNELS(q2_k, 256, 2, 0, 0, LLMC_SCALES_K16_MIN, 320)
-KERNELS(q3_k, 256, 2, 1, 2, LLMC_SCALES_K16, 288)
-KERNELS(q4_k, 256, 4, 0, 0, LLMC_SCALES_K32_MIN, 320)
-KERNELS(q5_k, 256, 4, 1, 0, LLMC_SCALES_K32_MIN, 320)
-KERNELS(q6_k, 256, 4, 2, 5, LLMC_SCALES_K16, 288)
+/* Bits and what they stand for, offset (a power of two), what belongs to a block beside d, bytes of scales. */
+KERNELS(q4_0, 32, 4, 0, 0, 8, LLMC_SCALES_D, 32)
+KERNELS(q4_1, 32, 4, 0, 0, 0, LLMC_SCALES_D_MIN, 64)
+KERNELS(q5_0, 32, 4, 1, 0, 16, LLMC_SCALES_D, 32)
+KERNELS(q5_1, 32, 4, 1, 0, 0, LLMC_SCALES_D_MIN, 64)
+BYTE_KERNELS(q8_0, 32, BYTES_ARE_SIGNED ? 0 : 128, LLMC_SCALES_D, 32)
+KERNELS(q2_k, 256, 2, 0, 0, 0, LLMC_SCALES_K16_MIN, 320)
+KERNELS(q3_k, 256, 2, 1, 0, 4, LLMC_SCALES_K16, 288)
+KERNELS(q4_k, 256, 4, 0, 0, 0, LLMC_SCALES_K32_MIN, 320)
+KERNELS(q5_k, 256, 4, 1, 0, 0, LLMC_SCALES_K32_MIN, 320)
+KERNELS(q6_k, 256, 4, 2, 0, 32, LLMC_SCALES_K16, 288)
+KERNELS(iq4_nl, 32, 4, 0, LLMC_CODES_IQ4, BYTES_ARE_SIGNED ? 0 : 128, LLMC_SCALES_D, 32)
+KERNELS(iq4_xs, 256, 4, 0, LLMC_CODES_IQ4, BYTES_ARE_SIGNED ? 0 : 128, LLMC_SCALES_K32, 160)
+KERNELS(mxfp4, 32, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0, 16)
+KERNELS(tq, 256, 2, 0, 0, 1, LLMC_SCALES_D, 32)
 
 static const kernels_of_type *const kernel_table[LLMC_PACK_TYPES] = {
-    [LLMC_PACK_F32] = &f32_kernels,   [LLMC_PACK_F16] = &f16_kernels,   [LLMC_PACK_BF16] = &bf16_kernels,
-    [LLMC_PACK_Q4_0] = &q4_0_kernels, [LLMC_PACK_Q4_1] = &q4_1_kernels, [LLMC_PACK_Q5_0] = &q5_0_kernels,
-    [LLMC_PACK_Q5_1] = &q5_1_kernels, [LLMC_PACK_Q8_0] = &q8_0_kernels, [LLMC_PACK_Q2_K] = &q2_k_kernels,
-    [LLMC_PACK_Q3_K] = &q3_k_kernels, [LLMC_PACK_Q4_K] = &q4_k_kernels, [LLMC_PACK_Q5_K] = &q5_k_kernels,
-    [LLMC_PACK_Q6_K] = &q6_k_kernels,
+    [LLMC_PACK_F32] = &f32_kernels,     [LLMC_PACK_F16] = &f16_kernels,       [LLMC_PACK_BF16] = &bf16_kernels,
+    [LLMC_PACK_Q4_0] = &q4_0_kernels,   [LLMC_PACK_Q4_1] = &q4_1_kernels,     [LLMC_PACK_Q5_0] = &q5_0_kernels,
+    [LLMC_PACK_Q5_1] = &q5_1_kernels,   [LLMC_PACK_Q8_0] = &q8_0_kernels,     [LLMC_PACK_Q2_K] = &q2_k_kernels,
+    [LLMC_PACK_Q3_K] = &q3_k_kernels,   [LLMC_PACK_Q4_K] = &q4_k_kernels,     [LLMC_PACK_Q5_K] = &q5_k_kernels,
+    [LLMC_PACK_Q6_K] = &q6_k_kernels,   [LLMC_PACK_IQ4_NL] = &iq4_nl_kernels, [LLMC_PACK_IQ4_XS] = &iq4_xs_kernels,
+    [LLMC_PACK_MXFP4] = &mxfp4_kernels, [LLMC_PACK_TQ1_0] = &tq_kernels,      [LLMC_PACK_TQ2_0] = &tq_kernels,
 };
 
 /* What one call of matmul is about. */

@@ -6,8 +6,9 @@
 
 /* Rows from which weights, which are unpacked first, are multiplied faster here than by AVX-512, read from memory; 0: never. */
 static const uint8_t least_rows[LLMC_PACK_TYPES] = {
-    [LLMC_PACK_Q4_0] = 17, [LLMC_PACK_Q4_1] = 17, [LLMC_PACK_Q5_0] = 17, [LLMC_PACK_Q5_1] = 17, [LLMC_PACK_Q8_0] = 17,
-    [LLMC_PACK_Q2_K] = 8,  [LLMC_PACK_Q3_K] = 12, [LLMC_PACK_Q4_K] = 17, [LLMC_PACK_Q5_K] = 17, [LLMC_PACK_Q6_K] = 17,
+    [LLMC_PACK_Q4_0] = 17,   [LLMC_PACK_Q4_1] = 17,   [LLMC_PACK_Q5_0] = 17,  [LLMC_PACK_Q5_1] = 17, [LLMC_PACK_Q8_0] = 17,
+    [LLMC_PACK_Q2_K] = 8,    [LLMC_PACK_Q3_K] = 12,   [LLMC_PACK_Q4_K] = 17,  [LLMC_PACK_Q5_K] = 17, [LLMC_PACK_Q6_K] = 17,
+    [LLMC_PACK_IQ4_NL] = 17, [LLMC_PACK_IQ4_XS] = 17, [LLMC_PACK_MXFP4] = 17,
 };
 
 typedef struct amx_scratch {

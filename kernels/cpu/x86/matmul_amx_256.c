@@ -40,16 +40,17 @@ amx_config llmc_amx_config_256(uint32_t group_rows) {
 
 /* What distinguishes the types. */
 typedef struct type_256 {
-    int low, high; /* bits of the fields */
+    int low, high, codes; /* bits of the fields and what they stand for */
     int scales;
     int planes, shift;
 } type_256;
 
-static const type_256 q2_k = {2, 0, LLMC_SCALES_K16_MIN, 1, 0}; /* scale * field, up to 45 */
-static const type_256 q3_k = {2, 1, LLMC_SCALES_K16, 1, 0};     /* scale * (4 - field), -128 to 124: the sum's negative */
-static const type_256 q4_k = {4, 0, LLMC_SCALES_K32_MIN, 2, 3}; /* scale % 8 * field, scale / 8 * field */
-static const type_256 q5_k = {4, 1, LLMC_SCALES_K32_MIN, 2, 3}; /* as Q4_K, up to 217 */
-static const type_256 q6_k = {4, 2, LLMC_SCALES_K16, 2, 8};     /* scale * (field - 32): low byte unsigned, high byte signed */
+static const type_256 q2_k = {2, 0, 0, LLMC_SCALES_K16_MIN, 1, 0}; /* scale * field, up to 45 */
+static const type_256 q3_k = {2, 1, 0, LLMC_SCALES_K16, 1, 0};     /* scale * (4 - field), -128 to 124: the sum's negative */
+static const type_256 q4_k = {4, 0, 0, LLMC_SCALES_K32_MIN, 2, 3}; /* scale % 8 * field, scale / 8 * field */
+static const type_256 q5_k = {4, 1, 0, LLMC_SCALES_K32_MIN, 2, 3}; /* as Q4_K, up to 217 */
+static const type_256 q6_k = {4, 2, 0, LLMC_SCALES_K16, 2, 8}; /* scale * (field - 32): low byte unsigned, high byte signed */
+static const type_256 iq4_xs = {4, 0, LLMC_CODES_IQ4, LLMC_SCALES_K32, 2, 8}; /* scale * (field - 128): likewise */
 
 /* The 16-bit lane 2 * output + j of a pair of sub-blocks, in both 16-bit lanes of each output. */
 INLINE __m512i both_lanes(__m512i pair, const int j) {
@@ -78,10 +79,10 @@ INLINE void q45_k_group(__m512i fields, __m512i scale_low, __m512i scale_high, u
     _mm512_store_si512(low + PLANE_BYTES, _mm512_mullo_epi16(fields, scale_high));
 }
 
-INLINE void q6_k_group(__m512i fields, __m512i scale_even, __m512i scale_odd, __m512i scale_32, uint8_t *low) {
+INLINE void signed_group(__m512i fields, __m512i scale_even, __m512i scale_odd, __m512i scale_offset, uint8_t *low) {
     const __m512i swap = _mm512_broadcast_i32x4(_mm_setr_epi32(0x02030001, 0x06070405, 0x0a0b0809, 0x0e0f0c0d));
-    __m512i even = _mm512_sub_epi16(_mm512_maddubs_epi16(fields, scale_even), scale_32);
-    __m512i odd = _mm512_sub_epi16(_mm512_maddubs_epi16(fields, scale_odd), scale_32);
+    __m512i even = _mm512_sub_epi16(_mm512_maddubs_epi16(fields, scale_even), scale_offset);
+    __m512i odd = _mm512_sub_epi16(_mm512_maddubs_epi16(fields, scale_odd), scale_offset);
     _mm512_store_si512(low, _mm512_mask_shuffle_epi8(even, 0xaaaaaaaaaaaaaaaau, odd, swap));
     _mm512_store_si512(low + PLANE_BYTES, _mm512_mask_shuffle_epi8(odd, 0x5555555555555555u, even, swap));
 }
@@ -92,7 +93,17 @@ INLINE void prepare_k32(const type_256 *type, const uint8_t *quants, const uint8
     __m512i scale_low = both_lanes(_mm512_and_si512(pair, _mm512_set1_epi16(7)), j);
     __m512i scale_high = both_lanes(_mm512_srli_epi16(pair, 3), j);
     UNROLL for (int g = 0; g < 8; g++)
-        q45_k_group(tile_group_fields(type->low, type->high, quants, g), scale_low, scale_high, low + 64 * g);
+        q45_k_group(tile_group_fields(type->low, type->high, type->codes, quants, g), scale_low, scale_high, low + 64 * g);
+}
+
+/* IQ4_XS: likewise. */
+INLINE void prepare_signed_k32(const type_256 *type, const uint8_t *quants, const uint8_t *pairs, int i, const int j,
+                               uint8_t *low) {
+    __m512i pair = _mm512_cvtepi8_epi16(pair_bytes(pairs, i / 2));
+    __m512i even = _mm512_and_si512(four_bytes(pair, j), _mm512_set1_epi16(0x00ff)), odd = _mm512_slli_epi16(even, 8);
+    __m512i scale_128 = _mm512_slli_epi16(both_lanes(pair, j), 7);
+    UNROLL for (int g = 0; g < 8; g++)
+        signed_group(tile_group_fields(type->low, type->high, type->codes, quants, g), even, odd, scale_128, low + 64 * g);
 }
 
 /* Q2_K, Q3_K, Q6_K: two sub-blocks of 16. */
@@ -110,9 +121,9 @@ INLINE void prepare_k16(const type_256 *type, const uint8_t *quants, const uint8
         /* where positive: 4 * size - x = ~x + (4 * size + 1); else x - 4 * size */
         __m512i add = _mm512_mask_sub_epi8(_mm512_sub_epi8(_mm512_setzero_si512(), size_4), positive, size_4, flip);
         UNROLL for (int g = 4 * j; g < 4 * j + 4; g++) {
-            __m512i fields = tile_group_fields(type->low, type->high, quants, g);
+            __m512i fields = tile_group_fields(type->low, type->high, type->codes, quants, g);
             if (type->planes == 2) {
-                q6_k_group(fields, even, odd, _mm512_slli_epi16(scale, 5), low + 64 * g);
+                signed_group(fields, even, odd, _mm512_slli_epi16(scale, 5), low + 64 * g);
             } else if (type->scales == LLMC_SCALES_K16_MIN) {
                 q2_k_group(fields, scale, low + 64 * g);
             } else {
@@ -124,8 +135,8 @@ INLINE void prepare_k16(const type_256 *type, const uint8_t *quants, const uint8
 }
 
 INLINE void prepare(const amx_product *p, const type_256 *type, size_t b, block_256 *block) {
-    const int has_min = type->scales != LLMC_SCALES_K16, scales_at = has_min ? 64 : 32;
-    const size_t part_bytes = 64u * (unsigned)(type->low + type->high), scale_bytes = (size_t)scales_at + 256;
+    const int has_min = llmc_has_minima(type->scales), scales_at = has_min ? 64 : 32;
+    const size_t part_bytes = 64u * (unsigned)(type->low + type->high), scale_bytes = llmc_scale_bytes_256(type->scales);
     const size_t n_blocks = p->cols / 256;
     for (int t = 0; t < AMX_PAIR; t++) {
         const uint8_t *quants = p->tile[t] + b * 8 * part_bytes;
@@ -135,6 +146,9 @@ INLINE void prepare(const amx_product *p, const type_256 *type, size_t b, block_
             if (type->scales == LLMC_SCALES_K32_MIN) {
                 prepare_k32(type, quants, scales + 64, i, 0, low);
                 prepare_k32(type, quants + part_bytes, scales + 64, i, 1, low + 512);
+            } else if (type->scales == LLMC_SCALES_K32) {
+                prepare_signed_k32(type, quants, scales + 32, i, 0, low);
+                prepare_signed_k32(type, quants + part_bytes, scales + 32, i, 1, low + 512);
             } else {
                 prepare_k16(type, quants, scales + scales_at, i, low);
                 prepare_k16(type, quants + part_bytes, scales + scales_at, i + 1, low + 512);
@@ -167,7 +181,7 @@ static tile_job job_of(const amx_product *p, uint32_t group, size_t b, work_256 
     return (tile_job){(const uint8_t *)x->q, p->act_stride, &work->block[b & 1], work->isum[turn][0][0][0]};
 }
 
-/* Sums of tile t and plane; b: the tile register of the weights. Signed: Q3_K's plane and Q6_K's high one. */
+/* Sums of tile t and plane; b: the tile register of the weights. Signed: Q3_K's plane, and the high one of Q6_K and IQ4_XS. */
 #define TILE_STEP(sums, b, is_signed, job, t, plane_, quarter)                                                                 \
     do {                                                                                                                       \
         AMX_LOAD(b, (job)->block->plane[t][plane_] + (quarter)*QUARTER_BYTES, 64);                                             \
@@ -180,7 +194,7 @@ static tile_job job_of(const amx_product *p, uint32_t group, size_t b, work_256 
 
 /* Step 0 .. 3 of a quarter: (tile, plane). With one plane, steps 1 and 3 do nothing. */
 INLINE void tile_step(const type_256 *type, const tile_job *job, int quarter, const int step) {
-    const int low_signed = type == &q3_k, high_signed = type == &q6_k;
+    const int low_signed = type == &q3_k, high_signed = type == &q6_k || type == &iq4_xs;
     if (!job->act) return;
     if (step == 0) {
         AMX_LOAD(4, job->act + quarter * AMX_ROW_BYTES, job->act_stride);
@@ -282,6 +296,7 @@ PRODUCT(q3_k)
 PRODUCT(q4_k)
 PRODUCT(q5_k)
 PRODUCT(q6_k)
+PRODUCT(iq4_xs)
 
 void llmc_amx_product_256(const amx_product *p) {
     switch (p->type) {
@@ -296,6 +311,9 @@ void llmc_amx_product_256(const amx_product *p) {
         return;
     case LLMC_PACK_Q5_K:
         product_q5_k(p);
+        return;
+    case LLMC_PACK_IQ4_XS:
+        product_iq4_xs(p);
         return;
     default:
         product_q6_k(p);

@@ -34,20 +34,20 @@ amx_config llmc_amx_config_32(uint32_t group_rows) {
     return config;
 }
 
-INLINE void prepare(const amx_product *p, const int low, const int high, const int offset, const int has_min, size_t first,
-                    size_t n, chunk_32 *chunk) {
-    const size_t quant_bytes = 64u * (unsigned)(low + high), scale_bytes = has_min ? 64 : 32, n_blocks = p->cols / 32;
+INLINE void prepare(const amx_product *p, const int low, const int high, const int codes, const int offset, const int kind,
+                    size_t first, size_t n, chunk_32 *chunk) {
+    const size_t quant_bytes = 64u * (unsigned)(low + high), scale_bytes = llmc_scale_bytes_32(kind), n_blocks = p->cols / 32;
     for (size_t b = 0; b < n; b++) {
         for (int t = 0; t < AMX_PAIR; t++) {
             const uint8_t *quants = p->tile[t] + (first + b) * quant_bytes;
             const uint8_t *scales = p->tile[t] + n_blocks * quant_bytes + (first + b) * scale_bytes;
             UNROLL for (int g = 0; g < 8; g++) {
-                __m512i fields = tile_group_fields(low, high, quants, g);
+                __m512i fields = tile_group_fields(low, high, codes, quants, g);
                 if (offset) fields = _mm512_sub_epi8(fields, _mm512_set1_epi8((char)offset));
                 _mm512_store_si512(chunk->w[b][t] + 64 * g, fields);
             }
-            _mm512_store_ps(chunk->d[b][t], tile_halves(scales));
-            if (has_min) _mm512_store_ps(chunk->m[b][t], tile_halves(scales + 32));
+            _mm512_store_ps(chunk->d[b][t], tile_scales(scales, kind));
+            if (kind == LLMC_SCALES_D_MIN) _mm512_store_ps(chunk->m[b][t], tile_halves(scales + 32));
         }
     }
 }
@@ -173,12 +173,13 @@ INLINE void add_group(const amx_product *p, const int has_min, uint32_t group, s
     while (next->at != next->end) tile_step(next);
 }
 
-INLINE void product_32(const amx_product *p, const int low, const int high, const int offset, const int has_min) {
+INLINE void product_32(const amx_product *p, const int low, const int high, const int codes, const int offset, const int kind) {
+    const int has_min = kind == LLMC_SCALES_D_MIN;
     const size_t n_blocks = p->cols / 32;
     work_32 *work = p->work;
     size_t n = n_blocks < CHUNK ? n_blocks : CHUNK;
     int turn = 0;
-    prepare(p, low, high, offset, has_min, 0, n, &work->chunk[0]);
+    prepare(p, low, high, codes, offset, kind, 0, n, &work->chunk[0]);
     tile_steps next = {0};
     steps_begin(&next, p, 0, 0, n, work, 0);
     while (next.at != next.end) tile_step(&next);
@@ -190,7 +191,7 @@ INLINE void product_32(const amx_product *p, const int low, const int high, cons
                 steps_begin(&next, p, group + 1, first, n, work, !turn);
             } else if (ahead < n_blocks) {
                 size_t n_ahead = n_blocks - ahead < CHUNK ? n_blocks - ahead : CHUNK;
-                prepare(p, low, high, offset, has_min, ahead, n_ahead, &work->chunk[ahead / CHUNK & 1]);
+                prepare(p, low, high, codes, offset, kind, ahead, n_ahead, &work->chunk[ahead / CHUNK & 1]);
                 steps_begin(&next, p, 0, ahead, n_ahead, work, !turn);
             }
             add_group(p, has_min, group, first, n, work, turn, &next);
@@ -203,11 +204,14 @@ INLINE void product_32(const amx_product *p, const int low, const int high, cons
         product_32(p, __VA_ARGS__);                                                                                            \
     }
 
-PRODUCT(q4_0, 4, 0, 8, 0)
-PRODUCT(q4_1, 4, 0, 0, 1)
-PRODUCT(q5_0, 4, 1, 16, 0)
-PRODUCT(q5_1, 4, 1, 0, 1)
-PRODUCT(q8_0, 8, 0, 128, 0)
+/* Bits and what they stand for, offset, what belongs to a block beside d. */
+PRODUCT(q4_0, 4, 0, 0, 8, LLMC_SCALES_D)
+PRODUCT(q4_1, 4, 0, 0, 0, LLMC_SCALES_D_MIN)
+PRODUCT(q5_0, 4, 1, 0, 16, LLMC_SCALES_D)
+PRODUCT(q5_1, 4, 1, 0, 0, LLMC_SCALES_D_MIN)
+PRODUCT(q8_0, 8, 0, 0, 128, LLMC_SCALES_D)
+PRODUCT(iq4_nl, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_D)
+PRODUCT(mxfp4, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0)
 
 void llmc_amx_product_32(const amx_product *p) {
     switch (p->type) {
@@ -222,6 +226,12 @@ void llmc_amx_product_32(const amx_product *p) {
         return;
     case LLMC_PACK_Q5_1:
         q5_1(p);
+        return;
+    case LLMC_PACK_IQ4_NL:
+        iq4_nl(p);
+        return;
+    case LLMC_PACK_MXFP4:
+        mxfp4(p);
         return;
     default:
         q8_0(p);

@@ -4,6 +4,7 @@
 #define TILE_STREAM_AHEAD 1536
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/x86/avx512_product.h"
+#include "kernels/cpu/x86/tile_fields.h"
 #include "kernels/cpu/x86/tile_stream.h"
 
 #include <immintrin.h>
@@ -32,32 +33,13 @@ INLINE __m512i broadcast_4(const void *bytes) {
     return _mm512_set1_epi32(word);
 }
 
-INLINE __m512 halves(const uint8_t *bytes) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)bytes));
-}
-
-/* Fields of group g (of 8) of a tile's 32 columns, as unsigned bytes. */
-INLINE __m512i group_fields(const int low, const int high, const uint8_t *quants, const int g) {
-    const int low_n = 8 / low, low_shift = g % low_n * low;
-    __m512i fields = _mm512_load_si512(quants + g / low_n * 64);
-    if (low == 8) return fields;
-    if (low_shift) fields = _mm512_srli_epi16(fields, (unsigned)low_shift);
-    fields = _mm512_and_si512(fields, _mm512_set1_epi8((char)((1 << low) - 1)));
-    if (!high) return fields;
-    const int high_n = 8 / (high ? high : 1), high_shift = g % high_n * high - low; /* to the right */
-    __m512i top = _mm512_load_si512(quants + 64 * low + g / high_n * 64);
-    if (high_shift > 0) top = _mm512_srli_epi16(top, (unsigned)high_shift);
-    if (high_shift < 0) top = _mm512_slli_epi16(top, (unsigned)-high_shift);
-    /* fields | (top & mask) */
-    return _mm512_ternarylogic_epi32(fields, top, _mm512_set1_epi8((char)(((1 << high) - 1) << low)), 0xf8);
-}
-
 /* Adds to the dots of each row and tile the groups [begin, end) of 32 columns. */
-INLINE void add_groups(const int rows, const int tiles, const int low, const int high, const int begin, const int end,
-                       const uint8_t *quants, size_t tile_bytes, const int8_t *const *q, __m512i dot[MAX_ROWS][MAX_TILES]) {
+INLINE void add_groups(const int rows, const int tiles, const int low, const int high, const int codes, const int begin,
+                       const int end, const uint8_t *quants, size_t tile_bytes, const int8_t *const *q,
+                       __m512i dot[MAX_ROWS][MAX_TILES]) {
     UNROLL for (int g = begin; g < end; g++) {
         __m512i w[MAX_TILES];
-        UNROLL for (int t = 0; t < tiles; t++) w[t] = group_fields(low, high, quants + (size_t)t * tile_bytes, g);
+        UNROLL for (int t = 0; t < tiles; t++) w[t] = tile_group_fields(low, high, codes, quants + (size_t)t * tile_bytes, g);
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x = broadcast_4(q[r] + 4 * g);
             UNROLL for (int t = 0; t < tiles; t++) dot[r][t] = _mm512_dpbusd_epi32(dot[r][t], w[t], x);
@@ -65,11 +47,18 @@ INLINE void add_groups(const int rows, const int tiles, const int low, const int
     }
 }
 
+/* offset: a power of two. */
+INLINE __m512i times_offset(__m512i sums, const int offset) {
+    return _mm512_slli_epi32(sums, (unsigned)__builtin_ctz((unsigned)offset));
+}
+
 /* --- blocks of 32 --- */
 
-INLINE void q8_32_kernel(const tile_job *job, const int rows, const int tiles, const int low, const int high,
-                         const int offset_shift, const int has_min) {
-    const size_t quant_bytes = 64u * (unsigned)(low + high), scale_bytes = has_min ? 64 : 32, n_blocks = job->cols / 32;
+INLINE void q8_32_kernel(const tile_job *job, const int rows, const int tiles, const int low, const int high, const int codes,
+                         const int offset, const int kind) {
+    const int has_min = kind == LLMC_SCALES_D_MIN;
+    const size_t quant_bytes = 64u * (unsigned)(low + high), scale_bytes = llmc_scale_bytes_32(kind);
+    const size_t n_blocks = job->cols / 32;
     __m512 sum[MAX_ROWS][MAX_TILES];
     const size_t tile_bytes = job->tile_bytes;
     const llmc_act_32 *x[MAX_ROWS];
@@ -84,15 +73,15 @@ INLINE void q8_32_kernel(const tile_job *job, const int rows, const int tiles, c
         tile_stream_turn(&at, job->next, b, n_blocks, quant_bytes);
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i start = _mm512_setzero_si512();
-            if (offset_shift) start = _mm512_slli_epi32(broadcast_4(&x[r][b].neg_sum), (unsigned)offset_shift);
+            if (offset) start = times_offset(broadcast_4(&x[r][b].neg_sum), offset);
             UNROLL for (int t = 0; t < tiles; t++) dot[r][t] = start;
             q[r] = x[r][b].q;
         }
-        add_groups(rows, tiles, low, high, 0, 8, at.quants, tile_bytes, q, dot);
+        add_groups(rows, tiles, low, high, codes, 0, 8, at.quants, tile_bytes, q, dot);
         UNROLL for (int t = 0; t < tiles; t++) {
             const uint8_t *scales = at.scales + (size_t)t * tile_bytes;
-            __m512 d = halves(scales), m = _mm512_setzero_ps();
-            if (has_min) m = halves(scales + 32);
+            __m512 d = tile_scales(scales, kind), m = _mm512_setzero_ps();
+            if (has_min) m = tile_halves(scales + 32);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[r][t]), d);
                 sum[r][t] = _mm512_fmadd_ps(part, _mm512_set1_ps(x[r][b].d), sum[r][t]);
@@ -115,14 +104,15 @@ INLINE void q8_32_kernel(const tile_job *job, const int rows, const int tiles, c
 
 /* A pair of sub-blocks' scales (or minima) as int16 lanes 2 * output + j. */
 INLINE __m512i scale_pair(const uint8_t *pairs, const int kind) {
+    if (kind == LLMC_SCALES_D) return _mm512_set1_epi16(1);
     __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)pairs);
-    if (kind == LLMC_SCALES_K16) return _mm512_cvtepi8_epi16(bytes);
+    if (kind == LLMC_SCALES_K16 || kind == LLMC_SCALES_K32) return _mm512_cvtepi8_epi16(bytes);
     if (kind == LLMC_SCALES_K16_MIN) bytes = _mm256_and_si256(bytes, _mm256_set1_epi8(15));
     return _mm512_cvtepu8_epi16(bytes);
 }
 
 INLINE __m512i min_pair(const uint8_t *pairs, const int kind) {
-    if (kind == LLMC_SCALES_K16) return scale_pair(pairs, kind);
+    if (!llmc_has_minima(kind)) return scale_pair(pairs, kind);
     __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)pairs);
     if (kind == LLMC_SCALES_K16_MIN) bytes = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
     return _mm512_cvtepu8_epi16(bytes);
@@ -142,17 +132,18 @@ INLINE __m512i sub_scale(const __m512i pair, const int j, const int narrow) {
 
 /* The sums of scale * dot of a super-block, by sub-blocks of 4 or 8 groups, two a turn. Moves `at` past its quants. A dot of 16
  * columns with fields of up to 4 bits is an int16, so that one vpdpwssd, whose other product is with 0, multiplies and adds. */
-INLINE void scaled_dots(const int rows, const int tiles, const int low, const int high, const int kind, size_t tile_bytes,
-                        const uint8_t *pairs, tile_stream *at, rows_256 act, __m512i isum[MAX_ROWS][MAX_TILES]) {
-    const int sub_groups = kind == LLMC_SCALES_K32_MIN ? 8 : 4, n_pairs = 32 / sub_groups;
-    const int narrow = low + high <= 4, dot_groups = narrow ? 4 : sub_groups;
+INLINE void scaled_dots(const int rows, const int tiles, const int low, const int high, const int codes, const int kind,
+                        size_t tile_bytes, const uint8_t *pairs, tile_stream *at, rows_256 act,
+                        __m512i isum[MAX_ROWS][MAX_TILES]) {
+    const int n_pairs = llmc_sub_pairs(kind), sub_groups = 32 / n_pairs;
+    const int narrow = tile_field_bits(low, high, codes) <= 4, dot_groups = narrow ? 4 : sub_groups;
     const size_t quant_bytes = 64u * (unsigned)(low + high);
     for (int p = 0; p < n_pairs; p++) {
         UNROLL for (int part = 0; part < 2 * sub_groups / dot_groups; part++) {
             const int j = part * dot_groups / sub_groups, begin = part * dot_groups % 8;
             __m512i dot[MAX_ROWS][MAX_TILES];
             UNROLL for (int i = 0; i < rows * tiles; i++) dot[i / tiles][i % tiles] = _mm512_setzero_si512();
-            add_groups(rows, tiles, low, high, begin, begin + dot_groups, at->quants, tile_bytes, act.q, dot);
+            add_groups(rows, tiles, low, high, codes, begin, begin + dot_groups, at->quants, tile_bytes, act.q, dot);
             UNROLL for (int t = 0; t < tiles; t++) {
                 const __m512i scale = sub_scale(scale_pair(pairs + (size_t)t * tile_bytes + p * 32, kind), j, narrow);
                 UNROLL for (int r = 0; r < rows; r++) isum[r][t] =
@@ -171,7 +162,7 @@ INLINE void scaled_dots(const int rows, const int tiles, const int low, const in
 /* The sums of minimum (or, for offsets, scale) * sum of activations of a super-block. */
 INLINE void scaled_sums(const int rows, const int tiles, const int kind, size_t tile_bytes, const uint8_t *pairs,
                         const rows_256 *act, __m512i msum[MAX_ROWS][MAX_TILES]) {
-    const int n_pairs = kind == LLMC_SCALES_K32_MIN ? 4 : 8;
+    const int n_pairs = llmc_sub_pairs(kind);
     UNROLL for (int p = 0; p < n_pairs; p++) {
         UNROLL for (int t = 0; t < tiles; t++) {
             __m512i min = min_pair(pairs + (size_t)t * tile_bytes + p * 32, kind);
@@ -183,11 +174,11 @@ INLINE void scaled_sums(const int rows, const int tiles, const int kind, size_t 
     }
 }
 
-INLINE void q8_256_kernel(const tile_job *job, const int rows, const int tiles, const int low, const int high,
-                          const int offset_shift, const int kind) {
-    const int has_min = kind != LLMC_SCALES_K16, scales_at = has_min ? 64 : 32;
+INLINE void q8_256_kernel(const tile_job *job, const int rows, const int tiles, const int low, const int high, const int codes,
+                          const int offset, const int kind) {
+    const int has_min = llmc_has_minima(kind), scales_at = has_min ? 64 : 32;
     const int mins_at = kind == LLMC_SCALES_K32_MIN ? 192 : scales_at;
-    const size_t quant_bytes = 8 * 64u * (unsigned)(low + high), scale_bytes = (size_t)scales_at + 256;
+    const size_t quant_bytes = 8 * 64u * (unsigned)(low + high), scale_bytes = llmc_scale_bytes_256(kind);
     const size_t n_blocks = job->cols / 256, tile_bytes = job->tile_bytes;
     __m512 *sum = job->sums;
     tile_stream at = tile_stream_begin(job->tile, n_blocks, quant_bytes, scale_bytes);
@@ -201,16 +192,15 @@ INLINE void q8_256_kernel(const tile_job *job, const int rows, const int tiles, 
             UNROLL for (int t = 0; t < tiles; t++) isum[r][t] = msum[r][t] = _mm512_setzero_si512();
         }
         tile_stream_turn(&at, job->next, b, n_blocks, quant_bytes);
-        scaled_dots(rows, tiles, low, high, kind, tile_bytes, at.scales + scales_at, &at, act, isum);
+        scaled_dots(rows, tiles, low, high, codes, kind, tile_bytes, at.scales + scales_at, &at, act, isum);
         scaled_sums(rows, tiles, kind, tile_bytes, at.scales + mins_at, &act, msum);
         UNROLL for (int t = 0; t < tiles; t++) {
             const uint8_t *scales = at.scales + (size_t)t * tile_bytes;
-            __m512 d = halves(scales), dmin = _mm512_setzero_ps();
-            if (has_min) dmin = halves(scales + 32);
+            __m512 d = tile_halves(scales), dmin = _mm512_setzero_ps();
+            if (has_min) dmin = tile_halves(scales + 32);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m512 x_d = _mm512_set1_ps(act.x[r]->d), total = sum[r * tiles + t];
-                if (offset_shift)
-                    isum[r][t] = _mm512_sub_epi32(isum[r][t], _mm512_slli_epi32(msum[r][t], (unsigned)offset_shift));
+                if (offset) isum[r][t] = _mm512_sub_epi32(isum[r][t], times_offset(msum[r][t], offset));
                 total = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(isum[r][t]), d), x_d, total);
                 if (has_min) total = _mm512_fnmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(msum[r][t]), dmin), x_d, total);
                 sum[r * tiles + t] = total;
@@ -276,8 +266,10 @@ INLINE void add_fields(const chunk_job *job, const int rows, const int tiles, co
     }
 }
 
-INLINE void chunk_32(const chunk_job *job, const int rows, const int tiles, const int low, const int high,
-                     const int offset_shift, const int has_min) {
+INLINE void chunk_32(const chunk_job *job, const int rows, const int tiles, const int low, const int high, const int codes,
+                     const int offset, const int kind) {
+    (void)codes; /* looked up when the chunk was unpacked */
+    const int has_min = kind == LLMC_SCALES_D_MIN;
     const size_t stride = job->act_stride;
     const uint8_t *act = job->act, *ahead = job->ahead;
     __m512 sum[MAX_ROWS][MAX_TILES];
@@ -287,7 +279,7 @@ INLINE void chunk_32(const chunk_job *job, const int rows, const int tiles, cons
         UNROLL for (int r = 0; r < rows; r++) {
             const llmc_act_32 *x = (const llmc_act_32 *)(const void *)(act + (size_t)r * stride);
             __m512i start = _mm512_setzero_si512();
-            if (offset_shift) start = _mm512_slli_epi32(broadcast_4(&x->neg_sum), (unsigned)offset_shift);
+            if (offset) start = times_offset(broadcast_4(&x->neg_sum), offset);
             UNROLL for (int t = 0; t < tiles; t++) dot[r][t] = start;
         }
         add_fields(job, rows, tiles, 8, b * 8, (const int8_t *)act + offsetof(llmc_act_32, q), stride, ahead, low + high, 0, 1,
@@ -306,12 +298,14 @@ INLINE void chunk_32(const chunk_job *job, const int rows, const int tiles, cons
 
 /* Columns that a dot has in many rows, in groups: as many as fit an int16, if those are 4, or with centered fields 2; else a
  * whole sub-block. */
-#define DOT_GROUPS(low, high, kind) ((low) + (high) <= 4 ? 4 : (low) + (high) == 6 ? 2 : (kind) == LLMC_SCALES_K32_MIN ? 8 : 4)
+#define FITS_INT16(bits)       ((bits) <= 4 || (bits) == 6)
+#define DOT_GROUPS(bits, kind) ((bits) <= 4 ? 4 : (bits) == 6 ? 2 : 32 / llmc_sub_pairs(kind))
 
-INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, const int low, const int high,
-                      const int offset_shift, const int kind) {
-    const int sub_groups = kind == LLMC_SCALES_K32_MIN ? 8 : 4, dot_groups = DOT_GROUPS(low, high, kind);
-    const int narrow = low + high != 5, centered = low + high == 6, has_min = kind != LLMC_SCALES_K16;
+INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, const int low, const int high, const int codes,
+                      const int offset, const int kind) {
+    const int bits = tile_field_bits(low, high, codes), dot_groups = DOT_GROUPS(bits, kind);
+    const int sub_groups = 32 / llmc_sub_pairs(kind);
+    const int narrow = FITS_INT16(bits), centered = bits == 6, has_min = llmc_has_minima(kind);
     const int n_pairs = CHUNK_GROUPS / dot_groups / 2, lines = 8 * (low + high) / n_pairs;
     const size_t stride = job->act_stride, start_stride = job->start_stride;
     const int8_t *q = (const int8_t *)job->act + offsetof(llmc_act_256, q);
@@ -351,8 +345,7 @@ INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, con
         }
         UNROLL for (int t = 0; t < tiles; t++) {
             __m512 *sum = &job->sums[r * MAX_TILES + t], total = *sum;
-            if (offset_shift && !centered)
-                isum[r][t] = _mm512_sub_epi32(isum[r][t], _mm512_slli_epi32(msum[r][t], (unsigned)offset_shift));
+            if (offset && !centered) isum[r][t] = _mm512_sub_epi32(isum[r][t], times_offset(msum[r][t], offset));
             total = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(isum[r][t]), job->w->d[t][0]), x_d, total);
             if (has_min) total = _mm512_fnmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(msum[r][t]), job->w->m[t][0]), x_d, total);
             *sum = total;
@@ -362,36 +355,40 @@ INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, con
 
 /* --- unpacking a chunk --- */
 
-INLINE void unpack_fields(__m512i *fields, const int low, const int high, const uint8_t *quants, uint32_t n_blocks) {
+INLINE void unpack_fields(__m512i *fields, const int low, const int high, const int codes, const uint8_t *quants,
+                          uint32_t n_blocks) {
     for (uint32_t b = 0; b < n_blocks; b++, quants += 64 * (low + high), fields += 8) {
-        UNROLL for (int g = 0; g < 8; g++) fields[g] = group_fields(low, high, quants, g);
+        UNROLL for (int g = 0; g < 8; g++) fields[g] = tile_group_fields(low, high, codes, quants, g);
     }
 }
 
-INLINE void unpack_32(chunk *w, const int t, const int low, const int high, const int has_min, const uint8_t *quants,
-                      const uint8_t *scales, uint32_t n_blocks) {
-    unpack_fields(w->fields[t], low, high, quants, n_blocks);
-    for (uint32_t b = 0; b < n_blocks; b++, scales += has_min ? 64 : 32) {
-        w->d[t][b] = halves(scales);
-        if (has_min) w->m[t][b] = halves(scales + 32);
-        prefetch_lines(scales + CHUNK_BLOCKS * (has_min ? 64 : 32), 32);
+INLINE void unpack_32(chunk *w, const int t, const int low, const int high, const int codes, const int kind,
+                      const uint8_t *quants, const uint8_t *scales, uint32_t n_blocks) {
+    unpack_fields(w->fields[t], low, high, codes, quants, n_blocks);
+    const int has_min = kind == LLMC_SCALES_D_MIN;
+    const size_t scale_bytes = llmc_scale_bytes_32(kind);
+    for (uint32_t b = 0; b < n_blocks; b++, scales += scale_bytes) {
+        w->d[t][b] = tile_scales(scales, kind);
+        if (has_min) w->m[t][b] = tile_halves(scales + 32);
+        prefetch_lines(scales + CHUNK_BLOCKS * scale_bytes, 32);
     }
 }
 
-INLINE void unpack_256(chunk *w, const int t, const int low, const int high, const int kind, const uint8_t *quants,
-                       const uint8_t *scales, uint32_t n_blocks) {
-    const int has_min = kind != LLMC_SCALES_K16, scales_at = has_min ? 64 : 32;
+INLINE void unpack_256(chunk *w, const int t, const int low, const int high, const int codes, const int kind,
+                       const uint8_t *quants, const uint8_t *scales, uint32_t n_blocks) {
+    const int has_min = llmc_has_minima(kind), scales_at = has_min ? 64 : 32;
     const int mins_at = kind == LLMC_SCALES_K32_MIN ? 192 : scales_at;
-    unpack_fields(w->fields[t], low, high, quants, n_blocks);
-    w->d[t][0] = halves(scales);
-    if (has_min) w->m[t][0] = halves(scales + 32);
-    const int n_pairs = kind == LLMC_SCALES_K32_MIN ? 4 : 8;
+    unpack_fields(w->fields[t], low, high, codes, quants, n_blocks);
+    w->d[t][0] = tile_halves(scales);
+    if (has_min) w->m[t][0] = tile_halves(scales + 32);
+    const int n_pairs = llmc_sub_pairs(kind);
     UNROLL for (int p = 0; p < n_pairs; p++) {
         const __m512i pair = scale_pair(scales + scales_at + p * 32, kind);
-        UNROLL for (int j = 0; j < 2; j++) w->scale[t][p * 2 + j] = sub_scale(pair, j, low + high != 5);
+        UNROLL for (int j = 0; j < 2; j++) w->scale[t][p * 2 + j] =
+            sub_scale(pair, j, FITS_INT16(tile_field_bits(low, high, codes)));
         w->min[t][p] = min_pair(scales + mins_at + p * 32, kind);
     }
-    prefetch_lines(scales + scales_at + 256, (size_t)scales_at + 256);
+    prefetch_lines(scales + llmc_scale_bytes_256(kind), llmc_scale_bytes_256(kind));
 }
 
 /* Minus 32 times the sums of 8 activations, each twice. */
@@ -448,36 +445,41 @@ typedef struct kernels_of_type {
             name##_##use##_8x1, name##_##use##_8x2                                                                             \
         }                                                                                                                      \
     }
-#define KERNELS(name, form, low, high, offset_shift, kind, scale_bytes)                                                        \
-    KERNEL(name, 1, form, low, high, offset_shift, kind)                                                                       \
-    KERNEL(name, 2, form, low, high, offset_shift, kind)                                                                       \
-    KERNEL(name, 3, form, low, high, offset_shift, kind)                                                                       \
-    KERNEL(name, 4, form, low, high, offset_shift, kind)                                                                       \
-    KERNEL(name, 6, form, low, high, offset_shift, kind)                                                                       \
-    KERNEL(name, 8, form, low, high, offset_shift, kind)                                                                       \
+#define KERNELS(name, form, low, high, codes, offset, kind, scale_bytes)                                                       \
+    KERNEL(name, 1, form, low, high, codes, offset, kind)                                                                      \
+    KERNEL(name, 2, form, low, high, codes, offset, kind)                                                                      \
+    KERNEL(name, 3, form, low, high, codes, offset, kind)                                                                      \
+    KERNEL(name, 4, form, low, high, codes, offset, kind)                                                                      \
+    KERNEL(name, 6, form, low, high, codes, offset, kind)                                                                      \
+    KERNEL(name, 8, form, low, high, codes, offset, kind)                                                                      \
     static void name##_unpack(chunk *w, int t, const uint8_t *quants, const uint8_t *scales, uint32_t n_blocks) {              \
-        unpack_##form(w, t, low, high, kind, quants, scales, n_blocks);                                                        \
+        unpack_##form(w, t, low, high, codes, kind, quants, scales, n_blocks);                                                 \
     }                                                                                                                          \
     static const kernels_of_type name##_kernels = {ENTRIES(name, few), ENTRIES(name, many), name##_unpack, 512 * (low + high), \
                                                    scale_bytes};
 
-/* Bits, offset as a power of two, what belongs to a block beside d, bytes of scales. */
-KERNELS(q4_0, 32, 4, 0, 3, 0, 256)
-KERNELS(q4_1, 32, 4, 0, 0, 1, 512)
-KERNELS(q5_0, 32, 4, 1, 4, 0, 256)
-KERNELS(q5_1, 32, 4, 1, 0, 1, 512)
-KERNELS(q8_0, 32, 8, 0, 7, 0, 256)
-KERNELS(q2_k, 256, 2, 0, 0, LLMC_SCALES_K16_MIN, 320)
-KERNELS(q3_k, 256, 2, 1, 2, LLMC_SCALES_K16, 288)
-KERNELS(q4_k, 256, 4, 0, 0, LLMC_SCALES_K32_MIN, 320)
-KERNELS(q5_k, 256, 4, 1, 0, LLMC_SCALES_K32_MIN, 320)
-KERNELS(q6_k, 256, 4, 2, 5, LLMC_SCALES_K16, 288)
+/* Bits and what they stand for, offset (a power of two), what belongs to a block beside d, bytes of scales. */
+KERNELS(q4_0, 32, 4, 0, 0, 8, LLMC_SCALES_D, 256)
+KERNELS(q4_1, 32, 4, 0, 0, 0, LLMC_SCALES_D_MIN, 512)
+KERNELS(q5_0, 32, 4, 1, 0, 16, LLMC_SCALES_D, 256)
+KERNELS(q5_1, 32, 4, 1, 0, 0, LLMC_SCALES_D_MIN, 512)
+KERNELS(q8_0, 32, 8, 0, 0, 128, LLMC_SCALES_D, 256)
+KERNELS(q2_k, 256, 2, 0, 0, 0, LLMC_SCALES_K16_MIN, 320)
+KERNELS(q3_k, 256, 2, 1, 0, 4, LLMC_SCALES_K16, 288)
+KERNELS(q4_k, 256, 4, 0, 0, 0, LLMC_SCALES_K32_MIN, 320)
+KERNELS(q5_k, 256, 4, 1, 0, 0, LLMC_SCALES_K32_MIN, 320)
+KERNELS(q6_k, 256, 4, 2, 0, 32, LLMC_SCALES_K16, 288)
+KERNELS(iq4_nl, 32, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_D, 256)
+KERNELS(iq4_xs, 256, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_K32, 160)
+KERNELS(mxfp4, 32, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0, 128)
+KERNELS(tq, 256, 2, 0, 0, 1, LLMC_SCALES_D, 32)
 
 static const kernels_of_type *const kernel_table[LLMC_PACK_TYPES] = {
-    [LLMC_PACK_Q4_0] = &q4_0_kernels, [LLMC_PACK_Q4_1] = &q4_1_kernels, [LLMC_PACK_Q5_0] = &q5_0_kernels,
-    [LLMC_PACK_Q5_1] = &q5_1_kernels, [LLMC_PACK_Q8_0] = &q8_0_kernels, [LLMC_PACK_Q2_K] = &q2_k_kernels,
-    [LLMC_PACK_Q3_K] = &q3_k_kernels, [LLMC_PACK_Q4_K] = &q4_k_kernels, [LLMC_PACK_Q5_K] = &q5_k_kernels,
-    [LLMC_PACK_Q6_K] = &q6_k_kernels,
+    [LLMC_PACK_Q4_0] = &q4_0_kernels,   [LLMC_PACK_Q4_1] = &q4_1_kernels,     [LLMC_PACK_Q5_0] = &q5_0_kernels,
+    [LLMC_PACK_Q5_1] = &q5_1_kernels,   [LLMC_PACK_Q8_0] = &q8_0_kernels,     [LLMC_PACK_Q2_K] = &q2_k_kernels,
+    [LLMC_PACK_Q3_K] = &q3_k_kernels,   [LLMC_PACK_Q4_K] = &q4_k_kernels,     [LLMC_PACK_Q5_K] = &q5_k_kernels,
+    [LLMC_PACK_Q6_K] = &q6_k_kernels,   [LLMC_PACK_IQ4_NL] = &iq4_nl_kernels, [LLMC_PACK_IQ4_XS] = &iq4_xs_kernels,
+    [LLMC_PACK_MXFP4] = &mxfp4_kernels, [LLMC_PACK_TQ1_0] = &tq_kernels,      [LLMC_PACK_TQ2_0] = &tq_kernels,
 };
 
 /* --- few rows: unpacking in registers --- */
@@ -535,7 +537,7 @@ typedef struct row_pass {
  * fetched; for the others that is the chunk itself. */
 static void multiply_chunk(const row_pass *pass, uint32_t n_tiles, uint32_t col, uint32_t n_blocks, const uint8_t *ahead) {
     const product *p = pass->p;
-    const int of_256 = p->packed->type >= LLMC_PACK_Q2_K;
+    const int of_256 = llmc_act_form_inline(p->packed->type) == LLMC_ACT_Q8_256;
     const size_t act_at = of_256 ? col / 256 * sizeof(llmc_act_256) : col / 32 * sizeof(llmc_act_32);
     chunk_job job = {.w = &pass->memory->w, .act_stride = p->act_stride, .start_stride = p->packed->cols / 4};
     job.n_blocks = n_blocks;
