@@ -113,10 +113,12 @@ static int shape_matches(const llmc_hparams *h, const llmc_tensor_row *row, cons
     return tensor->dims[0] == dims[0] && tensor->dims[1] == dims[1] && tensor->dims[2] == dims[2] && tensor->dims[3] == 1;
 }
 
-static llmcall_status fail_type(const llmc_gguf_tensor *tensor, llmcall_error *error) {
+/* instead: a type that would do. */
+static llmcall_status fail_type(const llmc_gguf_tensor *tensor, const char *instead, llmcall_error *error) {
     const llmc_quant_type *type = llmc_quant_type_find(tensor->type);
     return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, tensor->name,
-                     "The tensor %s has type %s, which is not supported here.", tensor->name, type ? type->name : "unknown");
+                     "The tensor %s has type %s, which is not supported here; use a file that has %s, for one.", tensor->name,
+                     type ? type->name : "unknown", instead);
 }
 
 static void plan_staging(llmc_weights_plan *plan, uint64_t bytes) {
@@ -134,7 +136,7 @@ static uint64_t row_bytes_of(const llmc_gguf_tensor *tensor) {
 
 static llmcall_status check_vector(llmc_weights_plan *plan, const llmc_gguf_tensor *tensor, llmcall_error *error) {
     if (tensor->type != LLMC_TYPE_F32 && tensor->type != LLMC_TYPE_F16 && tensor->type != LLMC_TYPE_BF16) {
-        return fail_type(tensor, error);
+        return fail_type(tensor, "F32", error);
     }
     plan_staging(plan, tensor->dims[0] * tensor->dims[1] * 2 * sizeof(float)); /* as in the file, and as floats */
     return LLMCALL_OK;
@@ -144,7 +146,7 @@ static llmcall_status check_matrix(check *c, const llmc_tensor_row *row, const l
     const llmc_quant_type *type = llmc_quant_type_find(tensor->type);
     uint32_t rows = llmc_dim_size(c->hparams, row->rows), cols = (uint32_t)tensor->dims[0], count = (uint32_t)tensor->dims[2];
     size_t bytes = c->backend->call->weight_bytes(c->backend, tensor->type, rows, cols);
-    if (!type || !type->supported || tensor->type >= MAX_TYPE_ID || bytes == 0) return fail_type(tensor, error);
+    if (!type || !type->supported || tensor->type >= MAX_TYPE_ID || bytes == 0) return fail_type(tensor, "Q4_K", error);
     c->plan->device_bytes += (uint64_t)count * bytes;
     c->plan->matrix_bytes += (uint64_t)count * bytes;
     c->plan->n_matrices += count;
