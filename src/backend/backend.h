@@ -16,8 +16,14 @@ typedef struct llmc_weight llmc_weight;     /* a matrix in the device's own layo
 typedef struct llmc_kv_store llmc_kv_store; /* the KV rows of one model's layers, in pages of LLMC_PAGE_TOKENS positions */
 typedef struct llmc_state_store llmc_state_store; /* the states of one model's recurrent layers, a slot for every sequence */
 
-enum { LLMC_PAGE_TOKENS = 16 };
+enum { LLMC_PAGE_TOKENS = 16, LLMC_GROUP_PAGES = 4 /* attention reads positions in groups of so many pages */ };
 enum { LLMC_MIN_TAPS = 2, LLMC_MAX_TAPS = 8, LLMC_MAX_DELTA_KEY = 512 }; /* of LLMC_OP_CONV and _DELTA */
+
+/* The first page that is read for a token at this position by a layer that sees `window` positions; 0: all. */
+static inline uint32_t llmc_window_first_page(uint32_t position, uint32_t window) {
+    if (window == 0 || position < window) return 0;
+    return (position + 1 - window) / (LLMC_GROUP_PAGES * LLMC_PAGE_TOKENS) * LLMC_GROUP_PAGES;
+}
 #define LLMC_STATE_ZERO UINT32_MAX /* as the source of a copy: the state before the first token */
 
 /* One sequence's share of a step: n_tokens tokens of the step's arrays from first_token on, at consecutive positions. Its pages
@@ -28,6 +34,9 @@ typedef struct llmc_segment {
     uint32_t start; /* position of the first of them */
     uint32_t n_pages;
     const uint32_t *pages; /* page of position p is pages[p / LLMC_PAGE_TOKENS] */
+    const uint32_t
+        *window_pages; /* the same in the store of layers with a window, from the first position on that is still seen
+                                     there (its group of 64); NULL: there is none */
     /* Models with recurrent layers only. */
     uint32_t state;          /* slot of the state before the first of them; the step leaves there that after the last */
     uint32_t snapshot_after; /* after so many of them the state also goes to the slot `snapshot`; 0: never */
@@ -117,6 +126,7 @@ typedef struct llmc_op_matmul {
 
 typedef struct llmc_op_rope_store {
     llmc_kv_store *kv;
+    int window_pages; /* pages are the segments' window_pages; and so in attention */
     uint32_t layer;
     uint32_t n_heads;
     uint32_t n_kv_heads;
@@ -139,6 +149,7 @@ typedef struct llmc_op_rope_store {
 
 typedef struct llmc_op_attention {
     const llmc_kv_store *kv;
+    int window_pages;
     uint32_t layer;
     uint32_t n_heads;
     uint32_t n_kv_heads; /* head h reads KV head h / (n_heads / n_kv_heads) */

@@ -35,11 +35,14 @@ static llmcall_status make_scheduler(llmcall_engine *engine, llmc_runtime *runti
         llmc_kv_create(&engine->env, llmc_model_kv_pages(runtime->model), !options->disable_prefix_cache, &runtime->kv, error);
     uint32_t n_states = llmc_model_states(runtime->model);
     if (!status && n_states > 0) status = llmc_kv_add_states(runtime->kv, n_states, error);
+    uint32_t n_slots = llmc_model_window_pages(runtime->model);
+    if (!status && n_slots > 0) status = llmc_kv_add_windows(runtime->kv, n_slots, error);
     if (status) return status;
     llmc_sched_options sched = {.max_step_tokens = runtime->max_step_tokens,
                                 .max_sequences = options->max_sequences,
                                 .max_queue = options->max_queue,
                                 .max_outputs = runtime->max_outputs,
+                                .window = llmc_model_window(runtime->model),
                                 .context_length = runtime->context_length};
     return llmc_sched_create(&engine->env, &sched, runtime->kv, &runtime->sched, error);
 }

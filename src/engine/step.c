@@ -209,6 +209,7 @@ static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *seg
     segment->start = item->start;
     segment->pages = sequence->pages;
     segment->n_pages = sequence->n_pages;
+    segment->window_pages = sequence->window_slots;
     segment->state = sequence->state_slot;
     segment->snapshot_after = item->snapshot_after;
     segment->snapshot = item->snapshot;
@@ -411,6 +412,7 @@ int llmc_step_runtime(llmcall_engine *engine, llmc_runtime *runtime) {
     if (!step.n_items) return 0;
 
     for (uint32_t i = 0; i < step.n_zero_pages; i++) llmc_model_kv_zero(runtime->model, step.zero_pages[i]);
+    for (uint32_t i = 0; i < step.n_zero_windows; i++) llmc_model_window_zero(runtime->model, step.zero_windows[i]);
     for (uint32_t i = 0; i < step.n_state_copies; i++)
         llmc_model_state_copy(runtime->model, step.state_copies[i].dst, step.state_copies[i].src);
     llmcall_error error;

@@ -141,12 +141,18 @@ static void hold(llmc_kv *kv, uint32_t number) {
     p->references++;
 }
 
+/* The page no longer holds the rows of its tokens. */
+static void forget_rows(llmc_kv *kv, uint32_t number) {
+    llmc_kv_forget_state(kv, number);
+    llmc_kv_forget_window(kv, number);
+}
+
 /* ---- Life -------------------------------------------------------------------------------------------------------------- */
 
 static void build_free_list(llmc_kv *kv) {
     kv->free_head = NO_PAGE;
     for (uint32_t i = kv->n_pages; i > 0; i--) {
-        kv->pages[i - 1].state = LLMC_KV_NONE;
+        kv->pages[i - 1].state = kv->pages[i - 1].window = LLMC_KV_NONE;
         free_push(kv, i - 1);
     }
 }
@@ -190,6 +196,7 @@ void llmc_kv_destroy(llmc_kv **kv) {
     llmc_free((*kv)->env, (*kv)->pages);
     llmc_free((*kv)->env, (*kv)->buckets);
     llmc_free((*kv)->env, (*kv)->states);
+    llmc_free((*kv)->env, (*kv)->windows);
     llmc_free((*kv)->env, *kv);
     *kv = NULL;
 }
@@ -248,6 +255,7 @@ void llmc_kv_publish(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t
         } else if (node != pages[i]) {
             hold(kv, node);
             llmc_kv_move_state(kv, pages[i], node);
+            llmc_kv_move_window(kv, pages[i], node);
             llmc_kv_release(kv, pages[i]);
             pages[i] = node;
         }
@@ -263,7 +271,7 @@ void llmc_kv_drop_cached(llmc_kv *kv) {
         p->published = 0;
         p->pins = 0;
         if (p->references > 0) continue;
-        llmc_kv_forget_state(kv, i);
+        forget_rows(kv, i);
         free_push(kv, i);
     }
 }
@@ -275,7 +283,7 @@ static uint32_t evict(llmc_kv *kv) {
     inactive_remove(kv, number);
     hash_remove(kv, number);
     kv->pages[number].published = 0;
-    llmc_kv_forget_state(kv, number);
+    forget_rows(kv, number);
     return number;
 }
 
@@ -301,7 +309,7 @@ void llmc_kv_release(llmc_kv *kv, uint32_t number) {
     p->references--;
     if (!p->published) {
         if (p->references > 0) return;
-        llmc_kv_forget_state(kv, number);
+        forget_rows(kv, number);
         free_push(kv, number);
     } else if (!is_active(p)) {
         unpin_ancestors(kv, number);

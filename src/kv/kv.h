@@ -76,6 +76,21 @@ int llmc_kv_state_take(llmc_kv *kv, uint32_t page, uint32_t *state);
  * where it is. 0: none has. */
 uint32_t llmc_kv_state_find(llmc_kv *kv, const uint32_t *pages, uint32_t n_pages, uint32_t *state);
 
+/* ---- Layers with a sliding window (README.md). Their rows of a page lie in a slot of their own, of which there are fewer than
+ * pages: a page far behind everybody's position needs none. A slot is free or belongs to a page; it may go for another page, the
+ * least recently used first, unless it is pinned. ---- */
+
+/* Once, right after llmc_kv_create: n_slots, 1 to 2^31. */
+llmcall_status llmc_kv_add_windows(llmc_kv *kv, uint32_t n_slots, llmcall_error *error);
+
+/* A slot for a page that the caller just acquired, pinned once. *needs_zero: as for a page. 0: all are pinned. */
+int llmc_kv_window_acquire(llmc_kv *kv, uint32_t page, uint32_t *slot, int *needs_zero);
+int llmc_kv_window_of(const llmc_kv *kv, uint32_t page, uint32_t *slot); /* 0: the page has none */
+void llmc_kv_window_pin(llmc_kv *kv, uint32_t page);                     /* one that has a slot */
+void llmc_kv_window_unpin(llmc_kv *kv, uint32_t page);
+uint32_t llmc_kv_windows_total(const llmc_kv *kv);     /* 0: no layer has a window */
+uint32_t llmc_kv_windows_available(const llmc_kv *kv); /* free, or in nobody's window */
+
 void llmc_kv_states_drop(llmc_kv *kv);            /* forgets every kept state */
 uint32_t llmc_kv_states_total(const llmc_kv *kv); /* 0: the model has none */
 uint32_t llmc_kv_states_free(const llmc_kv *kv);  /* neither held nor kept */

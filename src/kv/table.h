@@ -15,7 +15,8 @@ typedef struct llmc_kv_page {
     uint32_t chain;    /* next node of the same hash bucket; valid if published */
     uint32_t previous; /* neighbours in the inactive list; next also links the free list */
     uint32_t next;
-    uint32_t state; /* kept with it, NONE if there is none */
+    uint32_t state;  /* kept with it, NONE if there is none */
+    uint32_t window; /* its slot for rows of layers with a window, NONE if there is none */
     uint8_t published;
     uint8_t written;                     /* was ever given out */
     int32_t tokens[LLMC_KV_PAGE_TOKENS]; /* valid if published */
@@ -27,6 +28,16 @@ typedef struct llmc_kv_state {
     uint32_t previous; /* kept: neighbours in order of use; next also links the free ones */
     uint32_t next;
 } llmc_kv_state;
+
+/* A slot is free, or belongs to a page; then sequences whose window covers the page pin it. */
+typedef struct llmc_kv_window {
+    uint64_t salt;     /* of the rows it holds; valid if written */
+    uint32_t page;     /* NONE: free */
+    uint32_t n_pins;   /* 0: in the list of those that may go */
+    uint32_t previous; /* neighbours in order of use; next also links the free ones */
+    uint32_t next;
+    uint8_t written; /* was ever given out */
+} llmc_kv_window;
 
 struct llmc_kv {
     const llmc_env *env;
@@ -49,10 +60,22 @@ struct llmc_kv {
     uint32_t oldest_state; /* ends of the list of kept ones */
     uint32_t newest_state;
     uint32_t n_kept_states;
+
+    llmc_kv_window *windows; // (n_windows)
+    uint32_t n_windows;
+    uint32_t free_window; /* linked by next */
+    uint32_t n_free_windows;
+    uint32_t oldest_window; /* ends of the list of those in no window */
+    uint32_t newest_window;
+    uint32_t n_left_windows;
 };
 
 /* states.c: the page's rows are no longer those of its tokens, or its tokens now lie in the page `to`. */
 void llmc_kv_forget_state(llmc_kv *kv, uint32_t page);
 void llmc_kv_move_state(llmc_kv *kv, uint32_t from, uint32_t to);
+
+/* windows.c: the same two. */
+void llmc_kv_forget_window(llmc_kv *kv, uint32_t page);
+void llmc_kv_move_window(llmc_kv *kv, uint32_t from, uint32_t to);
 
 #endif

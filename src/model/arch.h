@@ -174,11 +174,15 @@ typedef struct llmc_hparams {
     llmc_expert_params experts;
     llmc_latent_params latent;
     llmc_recurrent_params recurrent;
-    int causal;                      /* a token sees those before it; 0: those behind it too */
-    int32_t pooling;                 /* LLMCALL_POOLING_*; AUTO: the file names none */
-    int ranks;                       /* the file has a head that ranks documents, see head.h */
-    uint8_t layer[LLMC_MAX_LAYERS];  /* LLMC_LAYER_* */
-    uint16_t place[LLMC_MAX_LAYERS]; /* which one it is among the recurrent layers, or among the others */
+    int causal;                     /* a token sees those before it; 0: those behind it too */
+    int32_t pooling;                /* LLMCALL_POOLING_*; AUTO: the file names none */
+    int ranks;                      /* the file has a head that ranks documents, see head.h */
+    uint8_t layer[LLMC_MAX_LAYERS]; /* LLMC_LAYER_* */
+    /* Recurrent layers have a state; those with a window keep their rows in a store of their own, if that is worth it
+     * (estimate.c); the others keep theirs in the first. */
+    int windows_apart;
+    uint32_t n_kv_layers, n_window_layers;
+    uint16_t place[LLMC_MAX_LAYERS]; /* which one it is among the layers of its kind */
 } llmc_hparams;
 
 /* general.architecture, unchecked: not NUL-terminated, borrowed from gguf. E_FORMAT if it is missing. */
@@ -187,5 +191,8 @@ llmcall_status llmc_arch_name(const llmc_gguf *gguf, const char **name, size_t *
 /* Every key that the architecture needs, checked: E_UNSUPPORTED for an architecture or setting outside the table, E_FORMAT for
  * a key that is missing or absurd; both name key and value. */
 llmcall_status llmc_hparams_read(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error);
+
+/* Fills in where layers keep their rows; after reading, all are in one store. */
+void llmc_hparams_place_layers(llmc_hparams *hparams, int windows_apart);
 
 #endif

@@ -181,8 +181,8 @@ static void fit_whole_texts(llmc_model_plan *plan, const llmcall_model_options *
 }
 
 /* What one more page takes on this backend; 0 on overflow. */
-static uint64_t page_bytes(const llmc_model_plan *plan, const llmc_backend *backend) {
-    llmc_kv_shape one = plan->kv, two = plan->kv;
+static uint64_t page_bytes(llmc_kv_shape shape, const llmc_backend *backend) {
+    llmc_kv_shape one = shape, two = shape;
     one.n_pages = 1;
     two.n_pages = 2;
     size_t bytes = backend->call->kv_bytes(backend, &two);
@@ -262,37 +262,87 @@ static llmcall_status fail_kv(const llmc_model_plan *plan, llmcall_error *error)
                      "A KV cache of %u pages is more than this machine can address.", plan->kv.n_pages);
 }
 
+/* ---- Layers with a window: pages of their own, of which fewer are needed ---- */
+
+/* What one sequence may need at a time: its window, from the beginning of a group on, and the longest step. */
+static uint32_t pages_of_window(const llmc_model_plan *plan) {
+    uint64_t tokens = (uint64_t)plan->hparams.window + plan->limits.max_step_tokens;
+    return (uint32_t)(tokens / LLMC_PAGE_TOKENS + 2 + LLMC_GROUP_PAGES + 1);
+}
+
+/* Worth it if a context is longer than what a window needs. */
+static void set_windows_apart(llmc_model_plan *plan, uint64_t context_pages) {
+    llmc_hparams *h = &plan->hparams;
+    int apart = h->window > 0 && pages_of_window(plan) < context_pages;
+    llmc_hparams_place_layers(h, apart);
+    plan->kv.n_layers = h->n_kv_layers;
+    if (h->n_window_layers == 0) return;
+    plan->window_kv = plan->kv;
+    plan->window_kv.n_layers = h->n_window_layers;
+}
+
+/* For n_pages pages in all: a quarter as many, for two sequences at least. */
+static uint32_t window_pages_for(const llmc_model_plan *plan, uint64_t n_pages) {
+    uint64_t n = n_pages / 4, least = 2 * (uint64_t)pages_of_window(plan);
+    if (n < least) n = least;
+    return (uint32_t)(n < n_pages ? n : n_pages);
+}
+
+/* Pages that fit the bytes beside their window pages. */
+static uint64_t pages_within(const llmc_model_plan *plan, uint64_t bytes, uint64_t page, uint64_t window_page) {
+    uint64_t n = bytes / (page + window_page);
+    if (plan->window_kv.n_layers == 0 || n >= MAX_PAGES) return n;
+    for (uint64_t step = MAX_PAGES; step > 0; step /= 2) { /* n grows as long as the sum still fits */
+        uint64_t more = n + step;
+        if (more <= MAX_PAGES && more * page + window_pages_for(plan, more) * window_page <= bytes) n = more;
+    }
+    return n;
+}
+
+static llmcall_status finish_kv(llmc_model_plan *plan, const llmc_backend *backend, uint64_t pages, llmcall_error *error) {
+    llmcall_memory *m = &plan->memory;
+    size_t window_bytes = 0, bytes = 0;
+    plan->kv.n_pages = (uint32_t)pages;
+    if (plan->window_kv.n_layers) {
+        plan->window_kv.n_pages = window_pages_for(plan, pages);
+        window_bytes = backend->call->kv_bytes(backend, &plan->window_kv);
+        if (window_bytes == 0) return fail_kv(plan, error);
+    }
+    if (plan->kv.n_layers) {
+        bytes = backend->call->kv_bytes(backend, &plan->kv);
+        if (bytes == 0) return fail_kv(plan, error);
+    }
+    m->kv_bytes_per_token = (bytes + window_bytes) / (pages * LLMC_PAGE_TOKENS);
+    m->kv_bytes += bytes + window_bytes;
+    return LLMCALL_OK;
+}
+
 static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend, const llmcall_model_options *options,
                               llmcall_error *error) {
     llmc_model_shape *s = &plan->shape;
-    plan->kv = (llmc_kv_shape){.n_layers = s->n_layers - plan->hparams.recurrent.n_layers,
-                               .n_kv_heads = s->n_kv_heads,
-                               .head_dim = s->head_dim,
-                               .type = s->kv_type};
+    plan->kv = (llmc_kv_shape){.n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .type = s->kv_type};
     s->max_context = options->context_length ? options->context_length : s->context_length;
     s->max_step_tokens = plan->limits.max_step_tokens;
     if (!s->causal && s->max_context > s->max_step_tokens) s->max_context = s->max_step_tokens;
     uint64_t context_pages = ((uint64_t)s->max_context + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
-    if (plan->kv.n_layers == 0) {
+    set_windows_apart(plan, context_pages);
+    if (plan->kv.n_layers == 0 && plan->window_kv.n_layers == 0) {
         count_pages(plan, context_pages);
         return LLMCALL_OK;
     }
-    uint64_t page = page_bytes(plan, backend), states = plan->memory.kv_bytes;
-    if (page == 0) return fail_kv(plan, error);
-    uint64_t pages =
-        options->kv_bytes ? (options->kv_bytes - states) / page : default_pages(plan, options, page, context_pages);
+    uint64_t page = plan->kv.n_layers ? page_bytes(plan->kv, backend) : 0, states = plan->memory.kv_bytes;
+    uint64_t window_page = plan->window_kv.n_layers ? page_bytes(plan->window_kv, backend) : 0;
+    if (page == 0 && window_page == 0) return fail_kv(plan, error);
+    uint64_t pages = options->kv_bytes ? pages_within(plan, options->kv_bytes - states, page, window_page)
+                                       : default_pages(plan, options, page + (window_page + 3) / 4, context_pages);
     if (pages == 0) {
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "kv_bytes", "kv_bytes is %llu; one page of this model's takes %llu.",
-                         (unsigned long long)options->kv_bytes, (unsigned long long)page);
+                         (unsigned long long)options->kv_bytes, (unsigned long long)(page + window_page));
     }
     if (pages > MAX_PAGES) pages = MAX_PAGES;
     if (pages < context_pages) s->max_context = (uint32_t)pages * LLMC_PAGE_TOKENS;
     plan->hparams.long_context = s->max_context > plan->hparams.rope.original_context;
-    plan->kv.n_pages = (uint32_t)pages;
-    plan->memory.kv_bytes_per_token = page / LLMC_PAGE_TOKENS;
-    size_t bytes = backend->call->kv_bytes(backend, &plan->kv);
-    plan->memory.kv_bytes = states + bytes;
-    return bytes ? LLMCALL_OK : fail_kv(plan, error);
+    return finish_kv(plan, backend, pages, error);
 }
 
 static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_backend *backend,

@@ -17,6 +17,7 @@ typedef struct llmc_model_plan {
     llmc_hparams hparams;
     llmc_weights_plan weights;
     llmc_kv_shape kv;         /* no layers: it has no attention, and pages are only counted */
+    llmc_kv_shape window_kv;  /* no pages: layers with a window are not apart */
     llmc_state_shape states;  /* no slots: it has no recurrent layers */
     uint32_t max_input_width; /* the widest input of a matrix product */
 } llmc_model_plan;

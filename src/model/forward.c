@@ -147,7 +147,9 @@ void llmc_write_rope_store(writer *w, uint32_t layer) {
     int windowed = h->layer[layer] & LLMC_LAYER_WINDOW, turns = h->layer[layer] & LLMC_LAYER_TURNS;
     int whole = h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW, each = h->arch->head_norm_kind == LLMC_HEAD_NORM_EACH;
     llmc_op_rope_store *op = &llmc_write_op(w, LLMC_OP_ROPE_STORE)->u.rope_store;
-    *op = (llmc_op_rope_store){.kv = w->parts->kv, .layer = h->place[layer], .q = w->a->q, .k = w->a->k, .v = w->a->v};
+    *op = (llmc_op_rope_store){.layer = h->place[layer], .q = w->a->q, .k = w->a->k, .v = w->a->v};
+    op->window_pages = windowed && h->windows_apart;
+    op->kv = op->window_pages ? w->parts->window_kv : w->parts->kv;
     op->n_heads = h->n_heads;
     op->n_kv_heads = h->n_kv_heads;
     op->head_dim = h->head_dim;
@@ -190,8 +192,9 @@ static void add_qkv(writer *w, uint32_t layer, uint32_t n_tokens) {
 
 static void add_attend(writer *w, uint32_t layer) {
     const llmc_hparams *h = w->h;
-    int windowed = h->layer[layer] & LLMC_LAYER_WINDOW;
-    llmc_write_op(w, LLMC_OP_ATTENTION)->u.attention = (llmc_op_attention){.kv = w->parts->kv,
+    int windowed = h->layer[layer] & LLMC_LAYER_WINDOW, apart = windowed && h->windows_apart;
+    llmc_write_op(w, LLMC_OP_ATTENTION)->u.attention = (llmc_op_attention){.kv = apart ? w->parts->window_kv : w->parts->kv,
+                                                                           .window_pages = apart,
                                                                            .layer = h->place[layer],
                                                                            .n_heads = h->n_heads,
                                                                            .n_kv_heads = h->n_kv_heads,

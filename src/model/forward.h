@@ -40,6 +40,7 @@ typedef struct llmc_forward_parts {
     const llmc_weights *weights;
     const llmc_activations *activations;
     llmc_kv_store *kv;
+    llmc_kv_store *window_kv; /* of layers with a window, where those are apart */
     llmc_state_store *states;
 } llmc_forward_parts;
 

@@ -464,12 +464,18 @@ static void mark_recurrent(key_reader *reader, llmc_hparams *h) {
     }
 }
 
-static void place_layers(llmc_hparams *h) {
-    uint16_t n_others = 0, n_recurrent = 0;
-    for (uint32_t i = 0; i < h->n_layers; i++) {
-        h->place[i] = h->layer[i] & LLMC_LAYER_RECURRENT ? n_recurrent++ : n_others++;
-    }
-    h->recurrent.n_layers = n_recurrent;
+static uint16_t *count_of_kind(llmc_hparams *h, uint16_t counts[3], uint32_t layer) {
+    if (h->layer[layer] & LLMC_LAYER_RECURRENT) return &counts[0];
+    return &counts[h->windows_apart && h->layer[layer] & LLMC_LAYER_WINDOW ? 2 : 1];
+}
+
+void llmc_hparams_place_layers(llmc_hparams *h, int windows_apart) {
+    uint16_t counts[3] = {0}; /* recurrent, in the first store, in that of layers with a window */
+    h->windows_apart = windows_apart;
+    for (uint32_t i = 0; i < h->n_layers; i++) h->place[i] = (*count_of_kind(h, counts, i))++;
+    h->recurrent.n_layers = counts[0];
+    h->n_kv_layers = counts[1];
+    h->n_window_layers = counts[2];
 }
 
 /* What divides what in Mamba-2 and in the delta rule. */
@@ -489,7 +495,7 @@ static void check_recurrent_heads(key_reader *reader, const llmc_hparams *h) {
 static void read_recurrent(key_reader *reader, llmc_hparams *h) {
     llmc_recurrent_params *r = &h->recurrent;
     if (h->arch->mixer != LLMC_MIXER_NONE) mark_recurrent(reader, h);
-    place_layers(h);
+    llmc_hparams_place_layers(h, 0);
     if (r->n_layers == 0) return;
     r->mixer = h->arch->mixer;
     const char *taps = r->mixer == LLMC_MIXER_CONV ? "shortconv.l_cache" : "ssm.conv_kernel";

@@ -20,7 +20,9 @@ struct llmc_model {
     llmc_weights weights;
     llmc_head head;
     uint32_t n_pages;
-    llmc_kv_store *kv; /* NULL: no layer has attention */
+    llmc_kv_store *kv;       /* NULL: no layer has attention */
+    uint32_t n_window_pages; /* 0: layers with a window, if any, are not apart */
+    llmc_kv_store *window_kv;
     llmc_state_shape state_shape;
     llmc_state_store *states; /* NULL: no layer is recurrent */
     llmc_activations activations;
@@ -63,11 +65,15 @@ static llmcall_status make_activations(llmc_model *model, llmcall_error *error) 
 static llmcall_status make_step_memory(llmc_model *model, const llmc_model_plan *plan, llmcall_error *error) {
     const llmc_backend_functions *call = model->backend->call;
     model->n_pages = plan->kv.n_pages;
+    model->n_window_pages = plan->window_kv.n_pages;
     model->ops = llmc_zalloc_array(model->env, llmc_forward_max_ops(model->shape.n_layers), sizeof *model->ops);
     if (!model->ops) return llmc_fail_memory(error, "the operations of a step");
     llmcall_status status = LLMCALL_OK;
     model->state_shape = plan->states;
     if (plan->kv.n_layers > 0) status = call->kv_create(model->backend, &plan->kv, &model->kv, error);
+    if (status == LLMCALL_OK && model->n_window_pages > 0) {
+        status = call->kv_create(model->backend, &plan->window_kv, &model->window_kv, error);
+    }
     if (status == LLMCALL_OK && plan->states.n_slots > 0) {
         status = call->state_create(model->backend, &plan->states, &model->states, error);
     }
@@ -114,6 +120,7 @@ void llmc_model_destroy(llmc_model **model) {
     if (m->backend) {
         for (int i = 0; i < LLMC_ACTIVATIONS; i++) m->backend->call->release(m->backend, m->activations.array[i]);
         m->backend->call->kv_destroy(m->backend, m->kv);
+        m->backend->call->kv_destroy(m->backend, m->window_kv);
         m->backend->call->state_destroy(m->backend, m->states);
         llmc_weights_destroy(m->env, m->backend, &m->weights);
     }
@@ -149,6 +156,18 @@ void llmc_model_kv_zero(llmc_model *model, uint32_t page) {
     if (model->kv && page < model->n_pages) model->backend->call->kv_zero(model->backend, model->kv, page);
 }
 
+uint32_t llmc_model_window(const llmc_model *model) {
+    return model->n_window_pages ? model->hparams.window : 0;
+}
+
+uint32_t llmc_model_window_pages(const llmc_model *model) {
+    return model->n_window_pages;
+}
+
+void llmc_model_window_zero(llmc_model *model, uint32_t slot) {
+    if (slot < model->n_window_pages) model->backend->call->kv_zero(model->backend, model->window_kv, slot);
+}
+
 uint32_t llmc_model_states(const llmc_model *model) {
     return model->state_shape.n_slots;
 }
@@ -159,6 +178,17 @@ void llmc_model_state_copy(llmc_model *model, uint32_t dst, uint32_t src) {
 
 /* ---- Steps -------------------------------------------------------------------------------------------------------------- */
 
+/* From the first page on that its first token sees. */
+static int window_pages_fit(const llmc_model *model, const llmc_segment *segment) {
+    uint32_t end = (segment->start + segment->n_tokens + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
+    if (model->n_window_pages == 0) return 1;
+    if (!segment->window_pages) return 0;
+    for (uint32_t i = llmc_window_first_page(segment->start, model->hparams.window); i < end; i++) {
+        if (segment->window_pages[i] >= model->n_window_pages) return 0;
+    }
+    return 1;
+}
+
 static int segment_fits(const llmc_model *model, const llmc_batch *batch, const llmc_segment *segment, uint32_t first_token) {
     uint64_t end = (uint64_t)segment->start + segment->n_tokens;
     if (segment->first_token != first_token || segment->n_tokens > batch->n_tokens - first_token) return 0;
@@ -166,6 +196,7 @@ static int segment_fits(const llmc_model *model, const llmc_batch *batch, const 
     for (uint32_t i = 0; i < segment->n_pages; i++) {
         if (segment->pages[i] >= model->n_pages) return 0;
     }
+    if (!window_pages_fit(model, segment)) return 0;
     uint32_t n_slots = model->state_shape.n_slots;
     if (n_slots > 0 && segment->state >= n_slots) return 0;
     if (n_slots > 0 && segment->snapshot_after > 0 && segment->snapshot >= n_slots) return 0;
@@ -219,6 +250,7 @@ llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const 
                                 .weights = &model->weights,
                                 .activations = &model->activations,
                                 .kv = model->kv,
+                                .window_kv = model->window_kv,
                                 .states = model->states};
     *logits = NULL;
     llmcall_status status = check_batch(model, batch, error);

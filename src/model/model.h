@@ -72,6 +72,11 @@ llmcall_status llmc_model_rank(const llmc_model *model, const float *rows, size_
 uint32_t llmc_model_kv_pages(const llmc_model *model); /* pages of LLMC_PAGE_TOKENS positions; 0 with vocab_only */
 void llmc_model_kv_zero(llmc_model *model, uint32_t page);
 
+/* Layers with a sliding window, where their rows are kept apart: positions that they see, and slots of a page each. 0: none. */
+uint32_t llmc_model_window(const llmc_model *model);
+uint32_t llmc_model_window_pages(const llmc_model *model);
+void llmc_model_window_zero(llmc_model *model, uint32_t slot);
+
 uint32_t llmc_model_states(const llmc_model *model); /* slots for states of recurrent layers; 0: it has no such layers */
 void llmc_model_state_copy(llmc_model *model, uint32_t dst, uint32_t src); /* src: a slot, or LLMC_STATE_ZERO */
 

@@ -52,12 +52,16 @@ static void begin_zero_pages(llmc_sched *sched) {
     if (!sched->committed) return;
     for (uint32_t i = 0; i < sched->n_zero_pages; i++) sched->zero_listed[sched->zero_pages[i]] = 0;
     sched->n_zero_pages = 0;
+    for (uint32_t i = 0; i < sched->n_zero_windows; i++) sched->zero_window_listed[sched->zero_windows[i]] = 0;
+    sched->n_zero_windows = 0;
 }
 
 static int acquire_page(llmc_sched *sched, llmc_sequence *sequence) {
     uint32_t page;
     int needs_zero;
+    if (llmc_sched_has_windows(sched) && llmc_kv_windows_available(sched->kv) == 0) return 0;
     if (!llmc_kv_acquire(sched->kv, sequence->group->salt, &page, &needs_zero)) return 0;
+    if (llmc_sched_has_windows(sched)) llmc_sched_window_acquire(sched, sequence, page);
     if (needs_zero && !sched->zero_listed[page]) {
         sched->zero_listed[page] = 1;
         sched->zero_pages[sched->n_zero_pages++] = page;
@@ -174,6 +178,28 @@ static void count_shared(const llmc_sched *sched, llmc_sequence *sequence, uint3
     sequence->cache_reason = reason_of(sched, sequence);
 }
 
+/* Pages [begin, end) of its table, which it took and does not use. */
+static void give_back(llmc_sched *sched, const llmc_sequence *sequence, uint32_t begin, uint32_t end) {
+    while (end > begin) llmc_kv_release(sched->kv, sequence->pages[--end]);
+}
+
+/* Of n_pages found pages those with which it can begin: they have a state and the rows of its window, as far as the model has
+ * such. The others are given back. */
+static uint32_t cut_prefix(llmc_sched *sched, llmc_sequence *sequence, uint32_t n_known, uint32_t n_pages) {
+    for (uint32_t before = n_pages + 1; n_pages < before;) {
+        before = n_pages;
+        uint32_t n = llmc_sched_window_cut(sched, sequence, n_known, n_pages);
+        give_back(sched, sequence, n, n_pages);
+        n_pages = llmc_sched_state_cut(sched, sequence, n_known, n);
+    }
+    return n_pages;
+}
+
+static void take_shared(const llmc_sched *sched, llmc_sequence *sequence, uint32_t have, uint32_t n) {
+    llmc_sched_window_extend(sched, sequence, have, have + n);
+    count_shared(sched, sequence, n);
+}
+
 /* Fills the page table from the tree, then from another choice of the call. Returns the pages, which are retained. */
 static uint32_t find_prefix(llmc_sched *sched, llmc_sequence *sequence, const llmc_sequence *donor) {
     uint32_t limit = shareable_pages(sequence);
@@ -183,12 +209,7 @@ static uint32_t find_prefix(llmc_sched *sched, llmc_sequence *sequence, const ll
         llmc_kv_retain(sched->kv, donor->pages[n]);
         sequence->pages[n] = donor->pages[n];
     }
-    return llmc_sched_state_cut(sched, sequence, 0, n);
-}
-
-/* Pages [begin, end) of its table, which it took and does not use. */
-static void give_back(llmc_sched *sched, const llmc_sequence *sequence, uint32_t begin, uint32_t end) {
-    while (end > begin) llmc_kv_release(sched->kv, sequence->pages[--end]);
+    return cut_prefix(sched, sequence, 0, n);
 }
 
 /* Looks again before a chunk: another call may have published the same prompt since. */
@@ -197,9 +218,9 @@ static void extend_prefix(llmc_sched *sched, llmc_sequence *sequence) {
     if (sequence->n_computed != have * PAGE_TOKENS || shareable_pages(sequence) <= have) return;
     uint32_t n = llmc_kv_extend(sched->kv, sequence->group->salt, sequence->tokens, sequence->n_tokens, have,
                                 shareable_pages(sequence), sequence->pages);
-    n = llmc_sched_state_cut(sched, sequence, have, have + n) - have;
+    n = cut_prefix(sched, sequence, have, have + n) - have;
     if (n > 0 && !llmc_sched_state_extend(sched, sequence, have + n)) give_back(sched, sequence, have, have + n);
-    else if (n > 0) count_shared(sched, sequence, n);
+    else if (n > 0) take_shared(sched, sequence, have, n);
 }
 
 /* ---- Admission --------------------------------------------------------------------------------------------------------- */
@@ -217,13 +238,16 @@ static uint64_t pages_promised(const llmc_sched *sched) {
 
 /* One page more for each running sequence is left free: it will want it within 16 tokens. */
 static int try_admit(llmc_sched *sched, llmc_sequence *sequence, const llmc_sequence *donor, uint64_t *promised) {
+    uint64_t windows = llmc_sched_has_windows(sched) ? llmc_sched_windows_promised(sched) : 0;
     uint32_t n = find_prefix(sched, sequence, donor);
     uint32_t need = llmc_sched_pages_for(sequence->n_tokens) - n;
     int fits = sched->n_running == 0 || llmc_kv_available(sched->kv) >= *promised + need + sched->n_running;
+    fits = fits && llmc_sched_window_fits(sched, sequence, n, windows);
     if (!fits || !llmc_sched_state_begin(sched, sequence, n)) {
         give_back(sched, sequence, 0, n);
         return 0;
     }
+    llmc_sched_window_begin(sched, sequence, n);
     count_shared(sched, sequence, n);
     *promised += need;
     llmc_sched_start_running(sched, sequence);
@@ -354,7 +378,9 @@ static int may_draft(const llmc_step_item *item) {
  * its next, and nobody is preempted. */
 static uint32_t draft_room(llmc_sched *sched, llmc_sequence *sequence, uint32_t n) {
     uint32_t need = llmc_sched_pages_for(sequence->n_tokens + n);
-    while (sequence->n_pages < need && llmc_kv_available(sched->kv) > sched->n_running) {
+    int windows = llmc_sched_has_windows(sched);
+    while (sequence->n_pages < need && llmc_kv_available(sched->kv) > sched->n_running &&
+           (!windows || llmc_kv_windows_available(sched->kv) > sched->n_running)) {
         if (!acquire_page(sched, sequence)) break;
     }
     return min_u32(n, sequence->n_pages * PAGE_TOKENS - sequence->n_tokens);
@@ -418,6 +444,8 @@ void llmc_sched_plan(llmc_sched *sched, int64_t now_ns, llmc_step *step) {
                         .hidden = sched->hidden,
                         .zero_pages = sched->zero_pages,
                         .n_zero_pages = sched->n_zero_pages,
+                        .zero_windows = sched->zero_windows,
+                        .n_zero_windows = sched->n_zero_windows,
                         .state_copies = sched->state_copies,
                         .n_state_copies = sched->n_state_copies,
                         .expired = sched->expired,

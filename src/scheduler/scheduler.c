@@ -49,6 +49,12 @@ static int allocate_tables(llmc_sched *sched) {
     sched->zero_pages = llmc_alloc_array(sched->env, n_pages, sizeof *sched->zero_pages);
     sched->zero_listed = llmc_zalloc_array(sched->env, n_pages, sizeof *sched->zero_listed);
     sched->expired = llmc_alloc_array(sched->env, n_sequences + sched->options.max_queue, sizeof(llmc_group *));
+    if (llmc_sched_has_windows(sched)) {
+        size_t n_slots = llmc_kv_windows_total(sched->kv);
+        sched->zero_windows = llmc_alloc_array(sched->env, n_slots, sizeof *sched->zero_windows);
+        sched->zero_window_listed = llmc_zalloc_array(sched->env, n_slots, sizeof *sched->zero_window_listed);
+        if (!sched->zero_windows || !sched->zero_window_listed) return 0;
+    }
     if (llmc_kv_states_total(sched->kv) > 0) {
         sched->max_state_copies = 2 * sched->options.max_sequences; /* each may begin, and then be extended */
         sched->state_copies = llmc_alloc_array(sched->env, sched->max_state_copies, sizeof *sched->state_copies);
@@ -67,6 +73,7 @@ llmcall_status llmc_sched_create(const llmc_env *env, const llmc_sched_options *
     sched->env = env;
     sched->options = *options;
     cut_options(&sched->options, llmc_kv_states_total(kv));
+    if (llmc_kv_windows_total(kv) == 0) sched->options.window = 0;
     sched->kv = kv;
     sched->committed = 1;
     if (!allocate_tables(sched)) {
@@ -88,6 +95,8 @@ void llmc_sched_destroy(llmc_sched **out) {
     llmc_free(sched->env, sched->items);
     llmc_free(sched->env, sched->zero_pages);
     llmc_free(sched->env, sched->zero_listed);
+    llmc_free(sched->env, sched->zero_windows);
+    llmc_free(sched->env, sched->zero_window_listed);
     llmc_free(sched->env, sched->state_copies);
     llmc_free(sched->env, sched->expired);
     llmc_free(sched->env, sched);
@@ -182,7 +191,8 @@ static llmc_group *allocate_group(const llmc_sched *sched, uint32_t n_sequences,
     if (!group->sequences) goto no_memory;
     int32_t *tokens = llmc_alloc_array(sched->env, n_sequences, (size_t)max_tokens * sizeof *tokens);
     group->sequences[0].tokens = tokens;
-    uint32_t *pages = llmc_alloc_array(sched->env, n_sequences, (size_t)max_pages * sizeof *pages);
+    uint32_t tables = llmc_sched_has_windows(sched) ? 2 : 1;
+    uint32_t *pages = llmc_alloc_array(sched->env, n_sequences, (size_t)max_pages * tables * sizeof *pages);
     group->sequences[0].pages = pages;
     if (!tokens || !pages) goto no_memory;
     for (uint32_t i = 0; i < n_sequences; i++) {
@@ -190,7 +200,8 @@ static llmc_group *allocate_group(const llmc_sched *sched, uint32_t n_sequences,
         sequence->group = group;
         sequence->choice = i;
         sequence->tokens = tokens + (size_t)i * max_tokens;
-        sequence->pages = pages + (size_t)i * max_pages;
+        sequence->pages = pages + (size_t)i * max_pages * tables;
+        if (tables == 2) sequence->window_slots = sequence->pages + max_pages;
     }
     return group;
 no_memory:
@@ -304,11 +315,13 @@ static void leave_running(llmc_sched *sched, llmc_sequence *sequence) {
 static void publish(llmc_sched *sched, const llmc_sequence *sequence, uint32_t n_tokens) {
     if (sequence->group->whole) return;
     llmc_kv_publish(sched->kv, sequence->group->salt, sequence->tokens, n_tokens, sequence->pages);
+    llmc_sched_window_refresh(sched, sequence);
 }
 
 static void give_back_pages(llmc_sched *sched, llmc_sequence *sequence) {
     publish(sched, sequence, sequence->n_computed);
     llmc_sched_state_end(sched, sequence);
+    llmc_sched_window_end(sched, sequence);
     while (sequence->n_pages > 0) llmc_kv_release(sched->kv, sequence->pages[--sequence->n_pages]);
 }
 
@@ -366,6 +379,7 @@ static void commit_item(llmc_sched *sched, const llmc_step_item *item) {
     uint32_t n_rows = sequence->n_computed < n_prompt ? sequence->n_computed : n_prompt;
     if (item->start < n_prompt && n_rows / PAGE_TOKENS > item->start / PAGE_TOKENS) publish(sched, sequence, n_rows);
     llmc_sched_state_commit(sched, item, 1);
+    llmc_sched_window_advance(sched, sequence);
 }
 
 void llmc_sched_commit(llmc_sched *sched, const llmc_step *step) {

@@ -23,6 +23,7 @@ typedef struct llmc_sched_options {
     uint32_t max_queue;     /* at least 1: unfinished groups of which no sequence runs */
     uint32_t context_length; /* tokens of one sequence, prompt and answer; at most 2^30 */
     uint32_t max_outputs;    /* rows of logits in one step; 0: max_step_tokens */
+    uint32_t window;         /* positions that layers with a window see, if the cache has slots for them; 0: none */
 } llmc_sched_options;
 
 typedef struct llmc_sched_request {
@@ -61,6 +62,8 @@ typedef struct llmc_sequence {
                                  that can be cached was */
     uint32_t *pages;          /* page of position p: pages[p / LLMC_KV_PAGE_TOKENS] */
     uint32_t n_pages;
+    uint32_t *window_slots; /* of pages window_begin .. n_pages - 1: where their rows of layers with a window are */
+    uint32_t window_begin;
     int state;            /* LLMC_SEQUENCE_* */
     uint32_t n_preempted; /* times it gave up its pages */
     /* Models with recurrent layers (kv/README.md); the first is for the engine to read. */
@@ -130,6 +133,8 @@ typedef struct llmc_step {
     int hidden;                 /* some item wants hidden rows */
     const uint32_t *zero_pages; /* must be zeroed before the step: they last held another tenant's rows */
     uint32_t n_zero_pages;
+    const uint32_t *zero_windows; /* the same for window slots */
+    uint32_t n_zero_windows;
     const llmc_state_copy *state_copies; /* to be done before the step, in order */
     uint32_t n_state_copies;
     llmc_group *const *expired; /* deadline passed, waiting or running: hold no pages and have no items any more. Reported in

@@ -29,6 +29,9 @@ struct llmc_sched {
     uint32_t *zero_pages; // (pages of the cache), each at most once
     uint8_t *zero_listed; // (pages of the cache)
     uint32_t n_zero_pages;
+    uint32_t *zero_windows; // (window slots), the same
+    uint8_t *zero_window_listed;
+    uint32_t n_zero_windows;
     llmc_state_copy *state_copies; // (max_state_copies)
     uint32_t n_state_copies;
     uint32_t max_state_copies; /* 0: the model has no states */
@@ -49,6 +52,24 @@ static inline uint32_t llmc_sched_pages_for(uint32_t n_rows) {
 void llmc_sched_start_running(llmc_sched *sched, llmc_sequence *sequence); /* from WAITING; pages as they are */
 /* From RUNNING, to the front of the queue: publishes and gives back its pages, to be computed again. */
 void llmc_sched_stop_running(llmc_sched *sched, llmc_sequence *sequence);
+
+/* ---- windows.c; all do nothing for models without windows ---- */
+
+int llmc_sched_has_windows(const llmc_sched *sched);
+uint64_t llmc_sched_windows_promised(
+    const llmc_sched *sched); /* slots that the running ones will still take for their tokens */
+/* Whether a sequence that would begin with n_pages pages finds slots beside those promised. */
+int llmc_sched_window_fits(const llmc_sched *sched, const llmc_sequence *sequence, uint32_t n_pages, uint64_t promised);
+/* Of the first n_pages pages of its table, the most that it can begin with (n_known is where it stands): those which the next
+ * token sees have their slots. */
+uint32_t llmc_sched_window_cut(const llmc_sched *sched, const llmc_sequence *sequence, uint32_t n_known, uint32_t n_pages);
+void llmc_sched_window_begin(const llmc_sched *sched, llmc_sequence *sequence, uint32_t n_pages);
+void llmc_sched_window_extend(const llmc_sched *sched, llmc_sequence *sequence, uint32_t n_known, uint32_t n_pages);
+/* For the page that comes next in its table; one is available. */
+void llmc_sched_window_acquire(llmc_sched *sched, llmc_sequence *sequence, uint32_t page);
+void llmc_sched_window_advance(const llmc_sched *sched, llmc_sequence *sequence);       /* n_computed grew */
+void llmc_sched_window_refresh(const llmc_sched *sched, const llmc_sequence *sequence); /* its pages were published */
+void llmc_sched_window_end(const llmc_sched *sched, llmc_sequence *sequence);           /* it still has its pages */
 
 /* ---- states.c; all do nothing for models without states ---- */
 

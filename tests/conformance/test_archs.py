@@ -64,6 +64,50 @@ def test_same_bits(name, fixture_path):
         assert all(np.array_equal(got, expected[:n]) for n, got in others.items())
 
 
+def windowed(name, path):
+    """The fixture with a context of 2,048 and a window of some 40 positions."""
+    spec = fixtures.description(name)
+    writer = gguf.GGUFWriter(str(path), spec["architecture"])
+    for key, kind, value in spec["keys"]:
+        if kind.startswith("ARRAY"):
+            writer.add_array(key, value)
+        else:
+            writer.add_key_value(key, 2048 if key.endswith(".context_length") else value, gguf.GGUFValueType[kind])
+    if not any("sliding_window" in key for key, _, _ in spec["keys"]):
+        writer.add_uint32(f"{spec['architecture']}.attention.sliding_window", 40)
+    for tensor, shape, low, high in spec["tensors"]:
+        writer.add_tensor(tensor, fixtures.uniform(tensor, shape, low, high))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gpt-oss-moe", "olmo2-dense"])
+def test_windows_keep_what_they_need(name, tmp_path):
+    """With a long context layers with a window have pages of their own, and the answer has the same bits."""
+    path, tokens = tmp_path / "model.gguf", [(i * 37 + i * i) % 128 for i in range(700)]
+    windowed(name, path)
+    whole = {"threads": 1, "prefix_cache": False, "context_length": 768, "max_step_tokens": 1024}  # pages of one kind
+    with llmcall.Engine(path, **whole) as engine:
+        expected, per_token = bits(engine.score(tokens)), engine.model_info().memory.kv_bytes_per_token
+        answer = engine.completions.create(prompt=tokens, max_tokens=30, temperature=0).choices[0].text
+    for options in ({"max_step_tokens": 16}, {"max_step_tokens": 64, "kv_bytes": 1 << 20}):
+        with llmcall.Engine(path, threads=2, **options) as engine:
+            assert engine.model_info().memory.kv_bytes_per_token < 0.7 * per_token
+            assert np.array_equal(bits(engine.score(tokens)), expected)
+            for cut in (700, 640, 500, 33):  # what is cached, and what is computed again because its window is gone
+                engine.completions.create(prompt=tokens[:cut], max_tokens=2, temperature=0)
+            threads = [threading.Thread(target=lambda: results.append(
+                engine.completions.create(prompt=tokens, max_tokens=30, temperature=0).choices[0].text)) for _ in range(4)]
+            results = []
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert results == [answer] * 4
+
+
 def quantized(name, path):
     """The fixture with matrices of Q8_0."""
     spec = fixtures.description(name)

@@ -60,7 +60,8 @@ void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store
     size_t offset = ((size_t)token * op->n_kv_heads + kv_head) * op->head_dim;
     for (uint32_t d = 0; d < op->head_dim; d++) thread->row[d] = op->k[offset + d];
     turn_head(thread, op, norm_of(op, op->k_norm, kv_head), table, thread->row);
-    uint8_t *block = llmc_cpu_kv_block(op->kv, segment->pages[position / LLMC_PAGE_TOKENS], op->layer, kv_head);
+    const uint32_t *pages = op->window_pages ? segment->window_pages : segment->pages;
+    uint8_t *block = llmc_cpu_kv_block(op->kv, pages[position / LLMC_PAGE_TOKENS], op->layer, kv_head);
     thread->backend->attention.store(block, op->kv->shape.type, op->head_dim, position % LLMC_PAGE_TOKENS, thread->row,
                                      op->v + offset);
 }
@@ -105,7 +106,7 @@ static llmc_attention_job job_of(const llmc_op_attention *op, const llmc_segment
     job.window = op->window;
     job.soft_cap = op->soft_cap;
     job.has_sinks = op->sinks != NULL;
-    job.pages = segment->pages;
+    job.pages = op->window_pages ? segment->window_pages : segment->pages;
     job.base = llmc_cpu_kv_block(op->kv, 0, op->layer, kv_head);
     job.page_bytes = op->kv->page_bytes;
     return job;

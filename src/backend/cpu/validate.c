@@ -89,6 +89,25 @@ static const char *matmul_fault(const check *c, const llmc_op_matmul *op) {
     return input_fault(op);
 }
 
+/* Pages [first, the last that the segment reaches) of its table for layers with a window. */
+static int window_pages_fit(const llmc_segment *segment, uint32_t first, uint32_t n_pages) {
+    uint32_t end = (segment->start + segment->n_tokens + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;
+    for (uint32_t i = first; i < end; i++) {
+        if (segment->window_pages[i] >= n_pages) return 0;
+    }
+    return 1;
+}
+
+static const char *window_fault(const check *c, const llmc_kv_store *kv, uint32_t window) {
+    for (uint32_t i = 0; i < c->batch->n_segments; i++) {
+        const llmc_segment *segment = &c->batch->segments[i];
+        if (!segment->window_pages) return "a segment has no pages for layers with a window";
+        uint32_t first = llmc_window_first_page(segment->start, window);
+        if (!window_pages_fit(segment, first, kv->shape.n_pages)) return "a page is beyond the KV store";
+    }
+    return NULL;
+}
+
 static const char *kv_fault(const check *c, const llmc_kv_store *kv, uint32_t layer, uint32_t n_heads, uint32_t n_kv_heads,
                             uint32_t head_dim) {
     if (!kv) return "no KV store";
@@ -97,6 +116,11 @@ static const char *kv_fault(const check *c, const llmc_kv_store *kv, uint32_t la
     }
     if (n_kv_heads == 0 || head_dim == 0 || n_heads == 0 || n_heads % n_kv_heads) return "heads are not a multiple of KV heads";
     if (n_heads > c->backend->scratch.n_heads || head_dim > c->backend->scratch.head_dim) return "more heads than reserved";
+    return NULL;
+}
+
+static const char *pages_fault(const check *c, const llmc_kv_store *kv, int window_pages, uint32_t window) {
+    if (window_pages) return window_fault(c, kv, window);
     return c->batch->n_segments && c->max_page >= kv->shape.n_pages ? "a page is beyond the KV store" : NULL;
 }
 
@@ -105,12 +129,14 @@ static const char *rope_store_fault(const check *c, const llmc_op_rope_store *op
     if (op->n_rot % 2 || op->n_rot > op->head_dim) return "more dimensions turn than there are, or an odd number";
     if (op->rope != LLMC_ROPE_INTERLEAVED && op->rope != LLMC_ROPE_HALVES) return "unknown kind of rope";
     if (op->q_norm && op->head_norm != LLMC_NORM_RMS && op->head_norm != LLMC_NORM_LAYER) return "unknown kind of norm";
-    return kv_fault(c, op->kv, op->layer, op->n_heads, op->n_kv_heads, op->head_dim);
+    const char *fault = kv_fault(c, op->kv, op->layer, op->n_heads, op->n_kv_heads, op->head_dim);
+    return fault ? fault : pages_fault(c, op->kv, op->window_pages, 1);
 }
 
 static const char *attention_fault(const check *c, const llmc_op_attention *op) {
     if (!op->q || !op->dst) return "an address is missing";
-    return kv_fault(c, op->kv, op->layer, op->n_heads, op->n_kv_heads, op->head_dim);
+    const char *fault = kv_fault(c, op->kv, op->layer, op->n_heads, op->n_kv_heads, op->head_dim);
+    return fault ? fault : pages_fault(c, op->kv, op->window_pages, op->window);
 }
 
 static const char *gather_fault(const check *c, const llmc_op_gather *op) {
