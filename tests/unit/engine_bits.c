@@ -12,6 +12,7 @@ typedef struct world {
     int warm;        /* the prompt was there before */
     uint64_t kv_bytes;
     int matrix_type;
+    const char *architecture;
 } world;
 
 static llmcall_engine *open_world(const world *w) {
@@ -22,7 +23,7 @@ static llmcall_engine *open_world(const world *w) {
     LLMCALL_INIT(llmcall_model_options, model);
     model.kv_bytes = w->kv_bytes;
     tiny_gguf file;
-    tiny_gguf_build(&file, &(tiny_gguf_spec){.matrix_type = w->matrix_type});
+    tiny_gguf_build(&file, &(tiny_gguf_spec){.matrix_type = w->matrix_type, .architecture = w->architecture});
     return setup_engine_with(&file, &options, &model);
 }
 
@@ -74,12 +75,13 @@ static const world worlds[] = {
     {.max_step_tokens = 5, .n = 3, .others = 7, .threads = 2},
 };
 
-static void same_text(int matrix_type) {
+static void same_text(int matrix_type, const char *architecture) {
     setup_answer *first = calloc(2, sizeof *first), *answer = first + 1;
     llmcall_metrics_snapshot metrics;
     for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
         world w = worlds[i];
         w.matrix_type = matrix_type;
+        w.architecture = architecture;
         ask(&w, i ? answer : first, &metrics);
         if (!i) continue;
         assert_int_equal(answer->choice[0].n_tokens, N_TOKENS);
@@ -93,36 +95,49 @@ static void same_text(int matrix_type) {
 
 static void sampled_text_has_the_same_bits(void **state) {
     (void)state;
-    same_text(TINY_TYPE_F32);
+    same_text(TINY_TYPE_F32, NULL);
 }
 
 static void also_with_quantized_weights(void **state) {
     (void)state;
-    same_text(TINY_TYPE_Q8_0);
+    same_text(TINY_TYPE_Q8_0, NULL);
+}
+
+static void also_with_recurrent_layers(void **state) {
+    (void)state;
+    same_text(TINY_TYPE_F32, "granitehybrid");
+    same_text(TINY_TYPE_Q8_0, "granitehybrid");
 }
 
 /* One context of pages for all: they take them from each other. */
-static void also_after_preemption(void **state) {
-    (void)state;
+static void preempted_text(const char *architecture) {
     setup_answer *first = calloc(2, sizeof *first), *answer = first + 1;
     llmcall_metrics_snapshot metrics;
-    ask(&(world){.max_step_tokens = 512}, first, &metrics);
+    ask(&(world){.max_step_tokens = 512, .architecture = architecture}, first, &metrics);
     LLMCALL_INIT(llmcall_memory, memory);
     tiny_gguf file;
-    tiny_gguf_build(&file, &(tiny_gguf_spec){0});
+    tiny_gguf_build(&file, &(tiny_gguf_spec){.architecture = architecture});
     llmcall_model_options options;
     tiny_gguf_model_options(&file, &options);
     assert_int_equal(llmcall_estimate(NULL, &options, &memory, NULL), LLMCALL_OK);
     tiny_gguf_free(&file);
     uint64_t preemptions = 0;
     for (uint32_t others = 2; others <= 10; others += 4) {
-        ask(&(world){.max_step_tokens = 64, .others = others, .kv_bytes = memory.kv_bytes_per_token * 256}, answer, &metrics);
+        world w = {.max_step_tokens = 64, .others = others, .architecture = architecture};
+        w.kv_bytes = memory.kv_bytes_per_token * 256 * (memory.state_kib ? 2 : 1);
+        ask(&w, answer, &metrics);
         preemptions += metrics.preemptions;
         assert_memory_equal(answer->choice[0].tokens, first->choice[0].tokens, N_TOKENS * sizeof(int32_t));
         assert_memory_equal(answer->choice[0].logprobs, first->choice[0].logprobs, N_TOKENS * sizeof(float));
     }
     assert_true(preemptions > 0);
     free(first);
+}
+
+static void also_after_preemption(void **state) {
+    (void)state;
+    preempted_text(NULL);
+    preempted_text("granitehybrid");
 }
 
 static void score(const world *w, float *logits) {
@@ -152,9 +167,8 @@ static void scores_have_the_same_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sampled_text_has_the_same_bits),
-        cmocka_unit_test(also_with_quantized_weights),
-        cmocka_unit_test(also_after_preemption),
+        cmocka_unit_test(sampled_text_has_the_same_bits), cmocka_unit_test(also_with_quantized_weights),
+        cmocka_unit_test(also_with_recurrent_layers),     cmocka_unit_test(also_after_preemption),
         cmocka_unit_test(scores_have_the_same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

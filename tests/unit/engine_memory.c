@@ -124,23 +124,33 @@ static int whole_life(tiny_gguf *file, long fail_at, int for_ever, int hooked) {
     return fail_at && f.count >= fail_at;
 }
 
-static void every_allocation_fails(void **state) {
-    (void)state;
+static void every_allocation_of(const tiny_gguf_spec *spec, int hooked) {
     tiny_gguf file;
-    tiny_gguf_build(&file, &(tiny_gguf_spec){.n_layers = 1, .width = 32, .n_heads = 1, .n_ff = 32});
-    for (int hooked = 0; hooked <= 1; hooked++) {
-        for (int for_ever = 0; for_ever <= 1; for_ever++) {
-            long n = 1;
-            while (whole_life(&file, n, for_ever, hooked)) n++;
-            assert_true(n > 50);
-        }
+    tiny_gguf_build(&file, spec);
+    for (int for_ever = 0; for_ever <= 1; for_ever++) {
+        long n = 1;
+        while (whole_life(&file, n, for_ever, hooked)) n++;
+        assert_true(n > 50);
     }
     tiny_gguf_free(&file);
 }
 
+static void every_allocation_fails(void **state) {
+    (void)state;
+    const tiny_gguf_spec spec = {.n_layers = 1, .width = 32, .n_heads = 1, .n_ff = 32};
+    for (int hooked = 0; hooked <= 1; hooked++) every_allocation_of(&spec, hooked);
+}
+
+static void also_with_recurrent_layers(void **state) {
+    (void)state;
+    const tiny_gguf_spec spec = {.architecture = "granitehybrid", .n_layers = 2, .width = 32, .n_heads = 1, .n_ff = 32};
+    every_allocation_of(&spec, 0);
+}
+
 static void steady_decode_does_not_allocate(void **state) {
     (void)state;
-    for (int hooked = 0; hooked <= 1; hooked++) {
+    for (int variant = 0; variant <= 2; variant++) { /* 1: with a hook; 2: with recurrent layers */
+        int hooked = variant == 1;
         failing_alloc f;
         llmc_env env;
         failing_alloc_init(&f, &env);
@@ -153,6 +163,7 @@ static void steady_decode_does_not_allocate(void **state) {
         options.allocate_user = &f;
         options.hooks = &hooks;
         tiny_gguf file = {0};
+        if (variant == 2) tiny_gguf_build(&file, &(tiny_gguf_spec){.architecture = "granitehybrid"});
         llmcall_engine *engine = setup_engine_with(&file, &options, NULL);
         llmcall_request request;
         setup_request(&request, "hello there", 150);
@@ -180,6 +191,7 @@ static void steady_decode_does_not_allocate(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_fails),
+        cmocka_unit_test(also_with_recurrent_layers),
         cmocka_unit_test(steady_decode_does_not_allocate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

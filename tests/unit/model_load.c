@@ -209,6 +209,72 @@ static void test_absurd_keys(void **state) {
     }
 }
 
+static void test_absurd_recurrent_values(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        int type;
+        double number;
+    } cases[] = {
+        {"granitehybrid.ssm.conv_kernel", TINY_U32, 1},    {"granitehybrid.ssm.conv_kernel", TINY_U32, 9},
+        {"granitehybrid.ssm.inner_size", TINY_U32, 0},     {"granitehybrid.ssm.inner_size", TINY_U32, 4294967295.0},
+        {"granitehybrid.ssm.state_size", TINY_U32, 0},     {"granitehybrid.ssm.state_size", TINY_U32, 2147483648.0},
+        {"granitehybrid.ssm.time_step_rank", TINY_U32, 3}, /* does not divide 128 */
+        {"granitehybrid.ssm.time_step_rank", TINY_U32, 0}, {"granitehybrid.ssm.time_step_rank", TINY_U32, 4294967295.0},
+        {"granitehybrid.ssm.group_count", TINY_U32, 0},    {"granitehybrid.ssm.group_count", TINY_STRING, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tiny_gguf_spec spec = {.architecture = "granitehybrid", .set_key = cases[i].key, .set_type = cases[i].type};
+        spec.set_number = cases[i].number;
+        spec.set_text = "nonsense";
+        expect_refused(&spec, LLMCALL_E_FORMAT, cases[i].key);
+        spec.set_key = NULL;
+        spec.drop_key = cases[i].key;
+        expect_refused(&spec, LLMCALL_E_FORMAT, cases[i].key);
+    }
+    /* 2 heads cannot share 4 groups: the heads are what is named. */
+    tiny_gguf_spec groups = {.architecture = "granitehybrid", .set_key = "granitehybrid.ssm.group_count", .set_type = TINY_U32};
+    groups.set_number = 4;
+    expect_refused(&groups, LLMCALL_E_FORMAT, "granitehybrid.ssm.time_step_rank");
+    static const char *const names[] = {"blk.1.ssm_in.weight", "blk.1.ssm_a", "blk.1.ssm_conv1d.weight", "blk.1.ssm_out.weight",
+                                        "blk.0.attn_q.weight"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        expect_refused(&(tiny_gguf_spec){.architecture = "granitehybrid", .drop_tensor = names[i]}, LLMCALL_E_FORMAT, names[i]);
+        expect_refused(&(tiny_gguf_spec){.architecture = "granitehybrid", .widen_tensor = names[i]}, LLMCALL_E_FORMAT,
+                       names[i]);
+    }
+    expect_refused(&(tiny_gguf_spec){.architecture = "granitehybrid", .extra_tensor = "blk.1.attn_q.weight"},
+                   LLMCALL_E_UNSUPPORTED, "blk.1.attn_q.weight");
+    expect_refused(&(tiny_gguf_spec){.extra_tensor = "blk.1.ssm_a"}, LLMCALL_E_UNSUPPORTED, "blk.1.ssm_a");
+}
+
+static void test_recurrent_memory(void **state) {
+    (void)state;
+    const uint64_t window = 3 * (128 + 32), heads = 128 * TINY_STATE, slot = (window + heads) * sizeof(float);
+    const uint64_t page = 2 * 64 * sizeof(float) * LLMC_PAGE_TOKENS; /* of the one layer with attention */
+    fixture f;
+    llmcall_memory estimate = {0};
+    open_fixture(&f, &(tiny_gguf_spec){.architecture = "granitehybrid"});
+    f.options.kv_bytes = 6 * slot + 5; /* three states, and pages for the rest */
+    assert_int_equal(llmc_model_estimate(&f.env, f.backend, &f.options, &limits, &estimate, &f.error), LLMCALL_OK);
+    assert_int_equal(load(&f), LLMCALL_OK);
+    assert_int_equal(llmc_model_states(f.model), 3);
+    assert_int_equal(llmc_model_kv_pages(f.model), 3 * slot / page);
+    assert_int_equal(estimate.kv_bytes, 3 * slot + 3 * slot / page * page);
+    assert_int_equal(estimate.state_kib, (slot + 1023) / 1024);
+    assert_int_equal(estimate.total_bytes, llmc_model_memory(f.model)->total_bytes);
+    llmc_model_destroy(&f.model);
+    f.options.kv_bytes = 2 * slot - 1;
+    assert_int_equal(load(&f), LLMCALL_E_ARGUMENT);
+    assert_string_equal(f.error.param, "kv_bytes");
+    f.options.kv_bytes = UINT64_MAX; /* two states for each of 8 outputs, and then too many pages */
+    assert_int_equal(load(&f), LLMCALL_E_NO_MEMORY);
+    f.options.kv_bytes = 0;
+    assert_int_equal(load(&f), LLMCALL_OK);
+    assert_int_equal(llmc_model_states(f.model), 16);
+    close_fixture(&f);
+}
+
 static void test_experts_without_use(void **state) {
     (void)state;
     expect_refused(&(tiny_gguf_spec){.set_key = "llama.expert_count", .set_type = TINY_U32, .set_number = 8}, LLMCALL_E_FORMAT,
@@ -440,6 +506,8 @@ int main(void) {
         cmocka_unit_test(test_vocab_only),
         cmocka_unit_test(test_missing_keys),
         cmocka_unit_test(test_absurd_keys),
+        cmocka_unit_test(test_absurd_recurrent_values),
+        cmocka_unit_test(test_recurrent_memory),
         cmocka_unit_test(test_experts_without_use),
         cmocka_unit_test(test_head_count_array),
         cmocka_unit_test(test_tensors),

@@ -28,20 +28,20 @@ enum { TINY_MERGES = 13, TINY_ENDOFTEXT = 256 + TINY_MERGES, TINY_IM_START, TINY
 
 /* Zero means the default in brackets. */
 typedef struct tiny_gguf_spec {
-    const char *architecture;  /* ["llama"]; qwen2 gets biases, qwen3 head norms */
-    uint64_t seed;             /* [1] */
-    uint32_t n_layers;         /* [2] */
-    uint32_t width;            /* [64] */
-    uint32_t n_heads;          /* [2] */
-    uint32_t n_kv_heads;       /* [n_heads] */
-    uint32_t head_dim;         /* [width / n_heads] */
-    uint32_t n_ff;             /* [96] */
-    uint32_t context_length;   /* [256] */
-    int no_vocab;              /* 1: no tokenizer, 128 ids: the models of tests/data/archs */
-    int rope_freqs;            /* 1: with rope_freqs.weight */
-    int tied;                  /* 1: without output.weight */
-    int matrix_type;           /* [TINY_TYPE_F32], or TINY_TYPE_Q8_0 */
-    int vector_type;           /* [TINY_TYPE_F32], or TINY_TYPE_F16 */
+    const char *architecture; /* ["llama"]; qwen2 gets biases, qwen3 head norms; the last layer of granitehybrid is recurrent */
+    uint64_t seed;            /* [1] */
+    uint32_t n_layers;        /* [2] */
+    uint32_t width;           /* [64] */
+    uint32_t n_heads;         /* [2] */
+    uint32_t n_kv_heads;      /* [n_heads] */
+    uint32_t head_dim;        /* [width / n_heads] */
+    uint32_t n_ff;            /* [96] */
+    uint32_t context_length;  /* [256] */
+    int no_vocab;             /* 1: no tokenizer, 128 ids: the models of tests/data/archs */
+    int rope_freqs;           /* 1: with rope_freqs.weight */
+    int tied;                 /* 1: without output.weight */
+    int matrix_type;          /* [TINY_TYPE_F32], or TINY_TYPE_Q8_0 */
+    int vector_type;          /* [TINY_TYPE_F32], or TINY_TYPE_F16 */
     const char *chat_template; /* [ChatML] "": none */
     /* One thing wrong each: */
     const char *drop_key;
@@ -287,10 +287,32 @@ static inline void tiny_layer_tensor(tiny_gguf *g, uint32_t layer, const char *n
     tiny_tensor(g, full, rows, cols, low, high);
 }
 
-static inline void tiny_layer(tiny_gguf *g, uint32_t layer) {
+/* Mamba-2 of 2 heads; what is no matrix is F32 whatever the spec says. */
+enum { TINY_TAPS = 4, TINY_STATE = 16, TINY_SSM_HEADS = 2, TINY_SSM_GROUPS = 1 };
+
+static inline int tiny_is_recurrent(const tiny_gguf *g, uint32_t layer) {
+    return tiny_is(g->spec.architecture, "granitehybrid") && layer + 1 == g->spec.n_layers;
+}
+
+static inline void tiny_recurrent_layer(tiny_gguf *g, uint32_t layer) {
+    const tiny_gguf_spec *s = &g->spec;
+    uint32_t inner = 2 * s->width, channels = inner + 2 * TINY_SSM_GROUPS * TINY_STATE;
+    int matrix_type = s->matrix_type;
+    tiny_layer_tensor(g, layer, "ssm_in.weight", inner + channels + TINY_SSM_HEADS, s->width, -0.35, 0.35);
+    tiny_layer_tensor(g, layer, "ssm_out.weight", s->width, inner, -0.35, 0.35);
+    g->spec.matrix_type = TINY_TYPE_F32;
+    tiny_layer_tensor(g, layer, "ssm_conv1d.weight", channels, TINY_TAPS, -0.35, 0.35);
+    tiny_layer_tensor(g, layer, "ssm_conv1d.bias", 0, channels, -0.3, 0.3);
+    tiny_layer_tensor(g, layer, "ssm_dt.bias", 0, TINY_SSM_HEADS, -1, 1);
+    tiny_layer_tensor(g, layer, "ssm_a", TINY_SSM_HEADS, 1, -1.5, -0.25);
+    tiny_layer_tensor(g, layer, "ssm_d", TINY_SSM_HEADS, 1, -1, 1);
+    tiny_layer_tensor(g, layer, "ssm_norm.weight", TINY_SSM_GROUPS, inner, 0.5, 1.5);
+    g->spec.matrix_type = matrix_type;
+}
+
+static inline void tiny_attention(tiny_gguf *g, uint32_t layer) {
     const tiny_gguf_spec *s = &g->spec;
     uint32_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    tiny_layer_tensor(g, layer, "attn_norm.weight", 0, s->width, 0.5, 1.5);
     tiny_layer_tensor(g, layer, "attn_q.weight", q, s->width, -0.35, 0.35);
     tiny_layer_tensor(g, layer, "attn_k.weight", kv, s->width, -0.35, 0.35);
     tiny_layer_tensor(g, layer, "attn_v.weight", kv, s->width, -0.35, 0.35);
@@ -304,6 +326,13 @@ static inline void tiny_layer(tiny_gguf *g, uint32_t layer) {
         tiny_layer_tensor(g, layer, "attn_q_norm.weight", 0, s->head_dim, 0.5, 1.5);
         tiny_layer_tensor(g, layer, "attn_k_norm.weight", 0, s->head_dim, 0.5, 1.5);
     }
+}
+
+static inline void tiny_layer(tiny_gguf *g, uint32_t layer) {
+    const tiny_gguf_spec *s = &g->spec;
+    tiny_layer_tensor(g, layer, "attn_norm.weight", 0, s->width, 0.5, 1.5);
+    if (tiny_is_recurrent(g, layer)) tiny_recurrent_layer(g, layer);
+    else tiny_attention(g, layer);
     tiny_layer_tensor(g, layer, "ffn_norm.weight", 0, s->width, 0.5, 1.5);
     tiny_layer_tensor(g, layer, "ffn_gate.weight", s->n_ff, s->width, -0.35, 0.35);
     tiny_layer_tensor(g, layer, "ffn_down.weight", s->width, s->n_ff, -0.35, 0.35);
@@ -325,6 +354,19 @@ static inline void tiny_defaults(tiny_gguf_spec *s) {
     if (!s->chat_template) s->chat_template = tiny_chat_template;
 }
 
+static inline void tiny_recurrent_keys(tiny_gguf *g) {
+    const tiny_gguf_spec *s = &g->spec;
+    if (!tiny_is(s->architecture, "granitehybrid")) return;
+    if (tiny_array(g, "granitehybrid.attention.head_count_kv", TINY_U32, s->n_layers)) {
+        for (uint32_t i = 0; i < s->n_layers; i++) tiny_put_u32(&g->keys, tiny_is_recurrent(g, i) ? 0 : s->n_kv_heads);
+    }
+    tiny_own_key(g, "ssm.conv_kernel", TINY_U32, TINY_TAPS);
+    tiny_own_key(g, "ssm.inner_size", TINY_U32, 2 * s->width);
+    tiny_own_key(g, "ssm.state_size", TINY_U32, TINY_STATE);
+    tiny_own_key(g, "ssm.time_step_rank", TINY_U32, TINY_SSM_HEADS);
+    tiny_own_key(g, "ssm.group_count", TINY_U32, TINY_SSM_GROUPS);
+}
+
 static inline void tiny_keys(tiny_gguf *g) {
     const tiny_gguf_spec *s = &g->spec;
     tiny_key(g, "general.architecture", TINY_STRING, 0, s->architecture);
@@ -334,7 +376,8 @@ static inline void tiny_keys(tiny_gguf *g) {
     tiny_own_key(g, "block_count", TINY_U32, s->n_layers);
     tiny_own_key(g, "feed_forward_length", TINY_U32, s->n_ff);
     tiny_own_key(g, "attention.head_count", TINY_U32, s->n_heads);
-    tiny_own_key(g, "attention.head_count_kv", TINY_U32, s->n_kv_heads);
+    tiny_recurrent_keys(g);
+    if (!tiny_is(s->architecture, "granitehybrid")) tiny_own_key(g, "attention.head_count_kv", TINY_U32, s->n_kv_heads);
     tiny_own_key(g, "attention.key_length", TINY_U32, s->head_dim);
     tiny_own_key(g, "attention.value_length", TINY_U32, s->head_dim);
     tiny_own_key(g, "attention.layer_norm_rms_epsilon", TINY_F32, 9.999999747378752e-06);
