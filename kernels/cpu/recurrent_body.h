@@ -1,5 +1,5 @@
-/* The recurrent kernels, one text for every tier: loops over a fixed number of lanes, which the compiler turns into the tier's
- * vectors. Every lane does the same operations in each, and products and sums are rounded apart, so the bits are the same.
+/* The recurrent kernels, one text for every tier: vectors that the compiler makes of what the tier has. Every lane does the same
+ * operations in each, and products and sums are rounded apart, so the bits are the same.
  * Whoever includes it fills its table from conv, scan, delta, silu_gate and sigmoid_gate. */
 #include <string.h>
 
@@ -8,11 +8,14 @@
 
 enum { LANES = 16 };
 
+/* Two of them are LANES; they may lie anywhere among floats. */
+typedef float vector8 __attribute__((vector_size(32), aligned(4), may_alias));
+
 /* For loops whose count must be known to the compiler. */
 #define INLINE static inline __attribute__((always_inline))
 
 /* y = silu(x), y may be x. */
-INLINE void silu_lanes(const float *x, uint32_t n, float *y) {
+static inline void silu_lanes(const float *x, uint32_t n, float *y) {
     uint32_t i = 0;
 #if defined(__AVX2__) && defined(__FMA__)
     for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, llmc_silu8(_mm256_loadu_ps(x + i)));
@@ -106,39 +109,66 @@ static void conv(const llmc_conv_job *job) {
 
 /* ---- Mamba-2 ----------------------------------------------------------------------------------------------------------- */
 
-/* Lanes first .. first + n - 1 of the head, for one token. */
-INLINE void scan_lanes(const llmc_scan_job *job, uint32_t token, float dt, float decay, uint32_t first, uint32_t n) {
-    const float *x = job->x + token * job->row + first, *b = job->b + token * job->row, *c = job->c + token * job->row;
-    float input[LANES], sum[LANES], z[LANES];
-    float *dst = job->dst + token * job->dst_row + first;
-    for (uint32_t p = 0; p < n; p++) input[p] = x[p] * dt;
-    for (uint32_t p = 0; p < n; p++) sum[p] = 0.0f;
+typedef struct scan_token {
+    const float *x, *z, *b, *c;
+    float dt, decay, d;
+    float *dst;
+} scan_token;
+
+/* One token, lanes first .. first + 15 of the head: its state times c. */
+static void scan_lanes(const llmc_scan_job *job, const scan_token *t, uint32_t first, float sum[LANES]) {
+    const vector8 *x = (const vector8 *)(const void *)(t->x + first);
+    vector8 input0 = x[0] * t->dt, input1 = x[1] * t->dt, sum0 = {0}, sum1 = {0};
+    for (uint32_t i = 0; i < job->state_size; i++) {
+        vector8 *state = (vector8 *)(void *)(job->state + (size_t)i * job->head_dim + first);
+        vector8 value0 = state[0] * t->decay + input0 * t->b[i], value1 = state[1] * t->decay + input1 * t->b[i];
+        state[0] = value0;
+        state[1] = value1;
+        sum0 += value0 * t->c[i];
+        sum1 += value1 * t->c[i];
+    }
+    memcpy(sum, &sum0, sizeof sum0);
+    memcpy(sum + 8, &sum1, sizeof sum1);
+}
+
+/* The last lanes, fewer than 16. */
+static void scan_rest(const llmc_scan_job *job, const scan_token *t, uint32_t first, uint32_t n, float sum[LANES]) {
+    memset(sum, 0, LANES * sizeof *sum);
     for (uint32_t i = 0; i < job->state_size; i++) {
         float *state = job->state + (size_t)i * job->head_dim + first;
-        const float bi = b[i], ci = c[i];
         for (uint32_t p = 0; p < n; p++) {
-            float value = state[p] * decay + bi * input[p];
-            state[p] = value;
-            sum[p] += value * ci;
+            state[p] = state[p] * t->decay + t->x[first + p] * t->dt * t->b[i];
+            sum[p] += state[p] * t->c[i];
         }
     }
-    silu_lanes(job->z + token * job->z_row + first, n, z);
-    for (uint32_t p = 0; p < n; p++) dst[p] = z[p] * (sum[p] + job->d * x[p]);
+}
+
+static void scan_head(const llmc_scan_job *job, const scan_token *t) {
+    float sum[LANES], z[LANES];
+    for (uint32_t first = 0; first < job->head_dim; first += LANES) {
+        uint32_t n = job->head_dim - first < LANES ? job->head_dim - first : LANES;
+        if (n == LANES) scan_lanes(job, t, first, sum);
+        else scan_rest(job, t, first, n, sum);
+        silu_lanes(t->z + first, n, z);
+        for (uint32_t p = 0; p < n; p++) t->dst[first + p] = z[p] * (sum[p] + t->d * t->x[first + p]);
+    }
 }
 
 static void scan(const llmc_scan_job *job) {
     for (uint32_t token = 0; token < job->n_tokens; token++) {
-        float dt = softplus(job->dt[token * job->z_row] + job->dt_bias);
-        float decay = llmc_expf(dt * job->a);
-        uint32_t first = 0;
-        for (; first + LANES <= job->head_dim; first += LANES) scan_lanes(job, token, dt, decay, first, LANES);
-        if (first < job->head_dim) scan_lanes(job, token, dt, decay, first, job->head_dim - first);
+        scan_token t = {.x = job->x + token * job->row, .b = job->b + token * job->row, .c = job->c + token * job->row};
+        t.z = job->z + token * job->z_row;
+        t.dt = softplus(job->dt[token * job->z_row] + job->dt_bias);
+        t.decay = llmc_expf(t.dt * job->a);
+        t.d = job->d;
+        t.dst = job->dst + token * job->dst_row;
+        scan_head(job, &t);
     }
 }
 
 /* ---- Gated delta rule -------------------------------------------------------------------------------------------------- */
 
-INLINE void unit_length(const float *x, uint32_t n, float eps, float *y) {
+static void unit_length(const float *x, uint32_t n, float eps, float *y) {
     float lanes[LANES] = {0};
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -156,17 +186,43 @@ typedef struct delta_token {
     float *dst;
 } delta_token;
 
-INLINE void delta_lanes(const llmc_delta_job *job, const delta_token *t, uint32_t first, uint32_t n) {
-    float along[LANES], change[LANES], sum[LANES];
-    for (uint32_t j = 0; j < n; j++) along[j] = sum[j] = 0.0f;
+/* One token, columns first .. first + 15. */
+static void delta_lanes(const llmc_delta_job *job, const delta_token *t, uint32_t first) {
+    const vector8 *v = (const vector8 *)(const void *)(t->v + first);
+    vector8 *dst = (vector8 *)(void *)(t->dst + first);
+    vector8 along0 = {0}, along1 = {0}, sum0 = {0}, sum1 = {0};
+    for (uint32_t i = 0; i < job->key_dim; i++) {
+        vector8 *state = (vector8 *)(void *)(job->state + i * job->state_row + first);
+        vector8 value0 = state[0] * t->decay, value1 = state[1] * t->decay;
+        state[0] = value0;
+        state[1] = value1;
+        along0 += value0 * t->k[i];
+        along1 += value1 * t->k[i];
+    }
+    vector8 change0 = (v[0] - along0) * t->beta, change1 = (v[1] - along1) * t->beta;
+    for (uint32_t i = 0; i < job->key_dim; i++) {
+        vector8 *state = (vector8 *)(void *)(job->state + i * job->state_row + first);
+        vector8 value0 = state[0] + change0 * t->k[i], value1 = state[1] + change1 * t->k[i];
+        state[0] = value0;
+        state[1] = value1;
+        sum0 += value0 * t->q[i];
+        sum1 += value1 * t->q[i];
+    }
+    dst[0] = sum0 * t->scale;
+    dst[1] = sum1 * t->scale;
+}
+
+/* The last columns, fewer than 16. */
+static void delta_rest(const llmc_delta_job *job, const delta_token *t, uint32_t first, uint32_t n) {
+    float change[LANES] = {0}, sum[LANES] = {0};
     for (uint32_t i = 0; i < job->key_dim; i++) {
         float *state = job->state + i * job->state_row + first;
         for (uint32_t j = 0; j < n; j++) {
             state[j] = state[j] * t->decay;
-            along[j] += state[j] * t->k[i];
+            change[j] += state[j] * t->k[i];
         }
     }
-    for (uint32_t j = 0; j < n; j++) change[j] = (t->v[first + j] - along[j]) * t->beta;
+    for (uint32_t j = 0; j < n; j++) change[j] = (t->v[first + j] - change[j]) * t->beta;
     for (uint32_t i = 0; i < job->key_dim; i++) {
         float *state = job->state + i * job->state_row + first;
         for (uint32_t j = 0; j < n; j++) {
@@ -187,7 +243,7 @@ static void delta(const llmc_delta_job *job) {
         t.beta = sigmoid(job->beta[token * job->ab_row]);
         t.decay = llmc_expf(job->a * softplus(job->alpha[token * job->ab_row] + job->dt_bias));
         uint32_t first = 0;
-        for (; first + LANES <= job->n_columns; first += LANES) delta_lanes(job, &t, first, LANES);
-        if (first < job->n_columns) delta_lanes(job, &t, first, job->n_columns - first);
+        for (; first + LANES <= job->n_columns; first += LANES) delta_lanes(job, &t, first);
+        if (first < job->n_columns) delta_rest(job, &t, first, job->n_columns - first);
     }
 }
