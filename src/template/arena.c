@@ -15,8 +15,8 @@ struct llmc_arena_block {
     char data[];
 };
 
-void llmc_arena_init(llmc_arena *arena, const llmc_env *env, size_t max) {
-    *arena = (llmc_arena){.env = env, .max = max};
+void llmc_arena_init(llmc_arena *arena, const llmc_env *env, size_t max, uint64_t max_work) {
+    *arena = (llmc_arena){.env = env, .max = max, .max_work = max_work};
 }
 
 static void drop_newest(llmc_arena *arena) {
@@ -28,6 +28,16 @@ static void drop_newest(llmc_arena *arena) {
 
 void llmc_arena_free(llmc_arena *arena) {
     while (arena->block) drop_newest(arena);
+}
+
+int llmc_arena_work(llmc_arena *arena, uint64_t units) {
+    if (arena->status != LLMCALL_OK) return 0;
+    if (units > arena->max_work - arena->work) {
+        arena->status = LLMCALL_E_DEADLINE;
+        return 0;
+    }
+    arena->work += units;
+    return 1;
 }
 
 int llmc_arena_charge(llmc_arena *arena, size_t size) {
@@ -44,12 +54,12 @@ void llmc_arena_discharge(llmc_arena *arena, size_t size) {
     arena->held -= size;
 }
 
-/* Big texts get half as much again, so that appending to them can go on in place. */
+/* Big texts get half as much again, so that appending to them can go on in place. Fresh memory is work: the system zeroes it. */
 static int add_block(llmc_arena *arena, size_t need) {
     size_t wanted = need > BLOCK_SIZE / 4 ? need + need / 2 + BLOCK_SIZE / 4 : BLOCK_SIZE;
     size_t left = arena->max - arena->held;
     if (wanted + sizeof(llmc_arena_block) > left && need + sizeof(llmc_arena_block) <= left) wanted = need;
-    if (!llmc_arena_charge(arena, wanted + sizeof(llmc_arena_block))) return 0;
+    if (!llmc_arena_work(arena, wanted / 32) || !llmc_arena_charge(arena, wanted + sizeof(llmc_arena_block))) return 0;
     llmc_arena_block *block = llmc_alloc(arena->env, wanted + sizeof *block);
     if (!block) {
         arena->held -= wanted + sizeof *block;

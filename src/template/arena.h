@@ -1,4 +1,5 @@
-/* A bounded bump allocator: the memory of one compiled template or of one render, freed all at once. */
+/* A bounded bump allocator: the memory of one compiled template or of one render, freed all at once. It also counts the work
+ * that a render may do, for what costs memory costs time, and what takes time has the arena at hand. */
 #ifndef LLMC_TEMPLATE_ARENA_H
 #define LLMC_TEMPLATE_ARENA_H
 
@@ -11,7 +12,8 @@ typedef struct llmc_arena {
     llmc_arena_block *block; /* the newest */
     size_t held;             /* bytes of all blocks, and what was charged */
     size_t max;
-    llmcall_status status; /* LLMCALL_OK, LLMCALL_E_NO_MEMORY, or LLMCALL_E_BUFFER when max was reached */
+    uint64_t work, max_work; /* in units of about 5 ns: 16 bytes copied, a value appended */
+    llmcall_status status;   /* LLMCALL_OK, _NO_MEMORY, _BUFFER when max was reached, or _DEADLINE when the work was */
 } llmc_arena;
 
 typedef struct llmc_arena_mark {
@@ -19,7 +21,8 @@ typedef struct llmc_arena_mark {
     size_t used;
 } llmc_arena_mark;
 
-void llmc_arena_init(llmc_arena *arena, const llmc_env *env, size_t max);
+void llmc_arena_init(llmc_arena *arena, const llmc_env *env, size_t max, uint64_t max_work);
+int llmc_arena_work(llmc_arena *arena, uint64_t units); /* 1, or 0 with status set when max_work is passed */
 void llmc_arena_free(llmc_arena *arena);
 void *llmc_arena_alloc(llmc_arena *arena, size_t size);               /* aligned to 16; NULL with status set */
 void *llmc_arena_array(llmc_arena *arena, size_t count, size_t size); /* product checked */

@@ -5,6 +5,7 @@
 
 /* The number of the parameter called name in "one two three", or -1. */
 static int find_param(const char *params, const llmc_value *name) {
+    if (*params == '/') return -1;
     for (int i = 0; *params; i++) {
         size_t size = strcspn(params, " ");
         if (size == name->size && memcmp(params, name->as.text, size) == 0) return i;
@@ -45,6 +46,16 @@ int llmc_builtin_call(llmc_render *r, const llmc_builtin *b, const llmc_value *s
     if (!llmc_render_step(r, self->type == LLMC_STRING ? self->size : 0)) return 0;
     if (!b->params) return b->call(r, self, args, out);
     return bind(r, b, args, bound, &whole.n_positional) && b->call(r, self, &whole, out);
+}
+
+int llmc_want_int(llmc_render *r, const llmc_value *value, int64_t standard, int64_t *integer) {
+    *integer = standard;
+    if (value->type == LLMC_MISSING || value->type == LLMC_NONE) return 1;
+    if (value->type == LLMC_UNDEFINED) return llmc_undefined_error(r, value);
+    if (value->type != LLMC_INT && value->type != LLMC_BOOL)
+        return llmc_render_fail(r, "'%s' where an integer is wanted", llmc_value_type_name(value));
+    *integer = value->as.integer;
+    return 1;
 }
 
 const llmc_builtin *llmc_builtin_search(const llmc_builtin *table, size_t count, const llmc_value *name) {

@@ -34,6 +34,8 @@ int llmc_render_raise(llmc_render *r, const llmc_value *message) {
 
 int llmc_render_memory(llmc_render *r) {
     if (r->status != LLMCALL_OK) return 0;
+    if (r->arena.status == LLMCALL_E_DEADLINE)
+        return llmc_render_fail(r, "the template takes more than %u steps", LLMC_TEMPLATE_MAX_STEPS);
     if (r->arena.status != LLMCALL_E_NO_MEMORY) {
         return llmc_render_fail(r, "the template needs more than %zu bytes of values", LLMC_TEMPLATE_MAX_MEMORY);
     }
@@ -42,13 +44,8 @@ int llmc_render_memory(llmc_render *r) {
 }
 
 int llmc_render_step(llmc_render *r, size_t bytes) {
-    size_t steps = 1 + bytes / 256;
     if (r->status != LLMCALL_OK) return 0;
-    if (steps > LLMC_TEMPLATE_MAX_STEPS - r->steps) {
-        return llmc_render_fail(r, "the template takes more than %u steps", LLMC_TEMPLATE_MAX_STEPS);
-    }
-    r->steps += (uint32_t)steps;
-    return 1;
+    return llmc_arena_work(&r->arena, LLMC_TEMPLATE_STEP + bytes / 16) ? 1 : llmc_render_memory(r);
 }
 
 int llmc_eval_enter(llmc_render *r) {
@@ -58,15 +55,18 @@ int llmc_eval_enter(llmc_render *r) {
     return llmc_render_step(r, 0);
 }
 
-int llmc_eval_width(const llmc_value *name) {
+int llmc_width(const llmc_value *name) {
     return name->size < 80 ? (int)name->size : 80;
 }
 
 int llmc_undefined_error(llmc_render *r, const llmc_value *value) {
     llmc_value owner = {.type = (uint8_t)(value->kind ? value->kind - 1 : 0)};
+    if (value->kind == LLMC_KIND_UNSAFE)
+        return llmc_render_fail(r, "access to attribute '%.*s' of '%s' object is unsafe", llmc_width(value), value->as.text,
+                                llmc_value_type_name(&(llmc_value){.type = (uint8_t)value->reserved}));
     if (!value->kind)
-        return llmc_render_fail(r, "'%.*s' is undefined", llmc_eval_width(value), value->as.text ? value->as.text : "");
-    return llmc_render_fail(r, "'%s object' has no attribute '%.*s'", llmc_value_type_name(&owner), llmc_eval_width(value),
+        return llmc_render_fail(r, "'%.*s' is undefined", llmc_width(value), value->as.text ? value->as.text : "");
+    return llmc_render_fail(r, "'%s object' has no attribute '%.*s'", llmc_value_type_name(&owner), llmc_width(value),
                             value->as.text);
 }
 
@@ -77,20 +77,21 @@ llmc_value llmc_eval_undefined(const llmc_value *name, const llmc_value *owner) 
     return value;
 }
 
+int llmc_equal(llmc_render *r, const llmc_value *a, const llmc_value *b, int *truth) {
+    *truth = llmc_value_equal(&r->arena, a, b);
+    return r->arena.status == LLMCALL_OK ? 1 : llmc_render_memory(r);
+}
+
 int llmc_finish_text(llmc_render *r, const llmc_text *text, const char *failed, llmc_value *out) {
     if (failed) return llmc_render_fail(r, "%s", failed);
     if (text->failed) return llmc_render_memory(r);
     *out = llmc_value_text(text->data, text->size);
-    return llmc_render_step(r, text->size);
+    return 1;
 }
 
 int llmc_to_text(llmc_render *r, const llmc_value *value, llmc_value *out) {
     llmc_text text;
-    if (value->type == LLMC_STRING) {
-        *out = *value;
-        out->kind = LLMC_KIND_PLAIN;
-        return 1;
-    }
+    if (value->type == LLMC_STRING) return *out = *value, 1;
     llmc_text_init(&text, &r->arena);
     const char *failed = llmc_text_add_str(&text, value);
     return llmc_finish_text(r, &text, failed, out);
@@ -227,6 +228,7 @@ static run run_iteration(llmc_render *r, llmc_loop *loop) {
 static run run_loop(llmc_render *r, const llmc_node *node, const llmc_value *over, uint32_t depth) {
     llmc_scope *outer = r->scope;
     run state = RUN_ON;
+    int finished = 0; /* an iteration to its end: as jinja2, whose else looks at that and not at the items */
     llmc_loop *loop = llmc_arena_alloc(&r->arena, sizeof *loop);
     if (!loop) return llmc_render_memory(r), RUN_FAILED;
     *loop = (llmc_loop){.node = node, .outside = outer, .depth = depth};
@@ -237,10 +239,11 @@ static run run_loop(llmc_render *r, const llmc_node *node, const llmc_value *ove
         uint64_t escapes = r->escapes;
         state = run_iteration(r, loop);
         r->scope = outer;
+        finished |= state == RUN_ON;
         if (state != RUN_FAILED && r->escapes == escapes) llmc_arena_release(&r->arena, mark);
     }
     if (state == RUN_FAILED) return RUN_FAILED;
-    if (loop->count == 0 && node->d) {
+    if (!finished && node->d) {
         if (!llmc_eval_open_scope(r, outer)) return RUN_FAILED;
         state = run_body(r, node->d);
         r->scope = outer;

@@ -1,6 +1,8 @@
 /* Calls: macros, with how arguments find their parameters, and what else can be called. */
 #include "template/eval_parts.h"
 
+#include <string.h>
+
 #include "template/builtins.h"
 
 static const llmc_value *named_argument(const llmc_args *args, const llmc_value *name, uint32_t *at) {
@@ -15,8 +17,7 @@ static int bind_parameter(llmc_render *r, const llmc_node *parameter, const llmc
     const llmc_value *given = named_argument(args, &parameter->value, &at);
     llmc_value value = llmc_eval_undefined(&parameter->value, NULL);
     if (given && i < args->n_positional) {
-        return llmc_render_fail(r, "argument '%.*s' is given twice", llmc_eval_width(&parameter->value),
-                                parameter->value.as.text);
+        return llmc_render_fail(r, "argument '%.*s' is given twice", llmc_width(&parameter->value), parameter->value.as.text);
     }
     *n_used += given != NULL;
     if (i < args->n_positional) given = &args->values[i];
@@ -48,16 +49,16 @@ static int bind_rest(llmc_render *r, const llmc_macro *macro, const llmc_args *a
     uint32_t flags = macro->node->op;
     const llmc_value *self = &macro->node->value;
     if (args->n_positional > n_parameters && !(flags & LLMC_MACRO_VARARGS)) {
-        return llmc_render_fail(r, "macro '%.*s' takes not more than %u argument(s)", llmc_eval_width(self), self->as.text,
+        return llmc_render_fail(r, "macro '%.*s' takes not more than %u argument(s)", llmc_width(self), self->as.text,
                                 n_parameters);
     }
     if (args->n_named > n_used && !(flags & LLMC_MACRO_KWARGS)) {
-        return llmc_render_fail(r, "macro '%.*s' is given an argument that it does not know", llmc_eval_width(self),
-                                self->as.text);
+        return llmc_render_fail(r, "macro '%.*s' is given an argument that it does not know", llmc_width(self), self->as.text);
     }
     if (flags & LLMC_MACRO_VARARGS) {
         if (!llmc_value_list(&r->arena, 0, LLMC_KIND_TUPLE, &list)) return llmc_render_memory(r);
         for (uint32_t i = n_parameters; i < args->n_positional; i++) {
+            if (!llmc_render_step(r, 0)) return 0;
             if (!llmc_value_append(&r->arena, &list, args->values[i])) return llmc_render_memory(r);
         }
         if (!llmc_eval_set(r, r->scope, &name, &list)) return 0;
@@ -93,6 +94,25 @@ int llmc_eval_make_macro(llmc_render *r, const llmc_node *node, llmc_value *out)
     return 1;
 }
 
+/* What the methods of markup give is markup, and what they put in is escaped. */
+static int call_method(llmc_render *r, const llmc_method *method, const llmc_args *args, llmc_value *out) {
+    llmc_value self = method->self, escaped;
+    llmc_args given = *args;
+    if (self.type != LLMC_STRING || !self.kind) return llmc_builtin_call(r, method->builtin, &method->self, args, out);
+    given.values = llmc_arena_array(&r->arena, (size_t)args->n_positional + args->n_named + 1, sizeof *given.values);
+    if (!given.values) return llmc_render_memory(r);
+    const char *name = method->builtin->name;
+    int all = strcmp(name, "format") == 0, second = strcmp(name, "replace") == 0;
+    for (uint32_t i = 0; i < args->n_positional + args->n_named; i++) {
+        escaped = args->values[i];
+        if ((all || (second && i == 1)) && escaped.type == LLMC_STRING && !llmc_escape_html(r, &escaped, &escaped)) return 0;
+        given.values[i] = escaped;
+    }
+    if (!llmc_builtin_call(r, method->builtin, &self, &given, out)) return 0;
+    if (out->type == LLMC_STRING) out->kind = LLMC_KIND_MARKUP;
+    return 1;
+}
+
 int llmc_call(llmc_render *r, const llmc_value *callee, const llmc_args *args, llmc_value *out) {
     llmc_value self = *callee;
     switch (self.type) {
@@ -105,7 +125,11 @@ int llmc_call(llmc_render *r, const llmc_value *callee, const llmc_args *args, l
     case LLMC_FUNCTION:
         return llmc_builtin_call(r, self.as.function, &self, args, out);
     case LLMC_METHOD:
-        return llmc_builtin_call(r, self.as.method->builtin, &self.as.method->self, args, out);
+        return call_method(r, self.as.method, args, out);
+    case LLMC_JOINER:
+        *out = self.as.cycler->at ? self.as.cycler->items[0] : llmc_value_literal("");
+        self.as.cycler->at = 1;
+        return 1;
     default:
         return llmc_render_fail(r, "'%s' object is not callable", llmc_value_type_name(&self));
     }

@@ -22,6 +22,7 @@ static int spread(llmc_render *r, argument_lists *lists, const llmc_value *value
     if (named && value->type != LLMC_DICT) return llmc_render_fail(r, "argument after ** must be a mapping");
     if (!llmc_iterate(r, value, &items, &count)) return 0;
     for (uint32_t i = 0; i < count; i++) {
+        if (!llmc_render_step(r, 0)) return 0;
         if (named && items[i].type != LLMC_STRING) return llmc_render_fail(r, "keywords must be strings");
         if (!add_argument(r, lists, named ? &items[i] : NULL, named ? llmc_value_get(value, &items[i]) : &items[i])) return 0;
     }
@@ -61,7 +62,7 @@ static int eval_arguments(llmc_render *r, const llmc_node *node, const llmc_valu
 
 static int unknown_builtin(llmc_render *r, const llmc_node *node) {
     const char *what = node->type == LLMC_NODE_TEST ? "test" : "filter";
-    return llmc_render_fail(r, "unknown %s '%.*s'", what, llmc_eval_width(&node->value), node->value.as.text);
+    return llmc_render_fail(r, "unknown %s '%.*s'", what, llmc_width(&node->value), node->value.as.text);
 }
 
 static int apply_builtin(llmc_render *r, const llmc_node *node, llmc_value *value) {
@@ -138,8 +139,7 @@ static int eval_list(llmc_render *r, const llmc_node *node, llmc_value *out) {
 }
 
 static int check_key(llmc_render *r, const llmc_value *key) {
-    if (key->type >= LLMC_NONE && key->type <= LLMC_STRING) return 1;
-    if (key->type == LLMC_LIST && key->kind == LLMC_KIND_TUPLE) return llmc_render_fail(r, "tuples as keys are not supported");
+    if (llmc_value_hashable(key)) return 1;
     return llmc_render_fail(r, "unhashable type: '%s'", llmc_value_type_name(key));
 }
 

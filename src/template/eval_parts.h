@@ -6,8 +6,7 @@
 #include "template/eval.h"
 
 /* eval.c: budgets, scopes, output, loops. */
-int llmc_eval_enter(llmc_render *render);    /* counts a frame and a step; the caller takes the frame back even after a 0 */
-int llmc_eval_width(const llmc_value *name); /* bytes of a name that fit a message, for "%.*s" */
+int llmc_eval_enter(llmc_render *render); /* counts a frame and a step; the caller takes the frame back even after a 0 */
 llmc_value llmc_eval_undefined(const llmc_value *name, const llmc_value *owner); /* owner: NULL for a variable */
 int llmc_eval_same_name(const llmc_value *a, const llmc_value *b);               /* 1 if equal */
 int llmc_eval_set(llmc_render *render, llmc_scope *scope, const llmc_value *name, const llmc_value *value);

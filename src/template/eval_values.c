@@ -46,18 +46,41 @@ static int loop_attribute(const llmc_loop *loop, const llmc_value *name, llmc_va
     return 1;
 }
 
+static int macro_attribute(llmc_render *r, const llmc_macro *macro, const llmc_value *name, llmc_value *out) {
+    uint32_t flags = macro->node->op;
+    llmc_value owner = {.type = LLMC_MACRO};
+    *out = llmc_eval_undefined(name, &owner);
+    if (llmc_value_is(name, "name")) *out = macro->node->value;
+    else if (llmc_value_is(name, "catch_varargs")) *out = llmc_value_bool((flags & LLMC_MACRO_VARARGS) != 0);
+    else if (llmc_value_is(name, "catch_kwargs")) *out = llmc_value_bool((flags & LLMC_MACRO_KWARGS) != 0);
+    else if (llmc_value_is(name, "caller")) *out = llmc_value_bool((flags & LLMC_MACRO_CALLER) != 0);
+    if (!llmc_value_is(name, "arguments")) return 1;
+    if (!llmc_value_list(&r->arena, 0, LLMC_KIND_TUPLE, out)) return llmc_render_memory(r);
+    for (const llmc_node *p = macro->node->a; p; p = p->next) {
+        if (!llmc_value_append(&r->arena, out, p->value)) return llmc_render_memory(r);
+    }
+    return 1;
+}
+
 int llmc_attribute(llmc_render *r, const llmc_value *object, const llmc_value *name, llmc_value *out) {
     int unsafe = 0;
     llmc_value self = *object;
     if (self.type == LLMC_UNDEFINED) return llmc_undefined_error(r, &self);
     const llmc_builtin *method = llmc_method_find(&self, name, &unsafe);
     if (unsafe) {
-        return llmc_render_fail(r, "access to attribute '%.*s' of '%s' object is unsafe", llmc_eval_width(name), name->as.text,
-                                llmc_value_type_name(&self));
+        *out = llmc_eval_undefined(name, &self);
+        out->kind = LLMC_KIND_UNSAFE;
+        out->reserved = self.type;
+        return 1;
     }
     if (method) return bind_method(r, &self, method, out);
     if (self.type == LLMC_LOOP) return loop_attribute(self.as.loop, name, out);
-    if (self.type == LLMC_MACRO && llmc_value_is(name, "name")) return *out = self.as.macro->node->value, 1;
+    if (self.type == LLMC_LIST && self.reserved == LLMC_GROUP &&
+        (llmc_value_is(name, "grouper") || llmc_value_is(name, "list")))
+        return *out = self.as.list->items[llmc_value_is(name, "list")], 1;
+    if (self.type == LLMC_MACRO) return macro_attribute(r, self.as.macro, name, out);
+    if (self.type == LLMC_CYCLER && llmc_value_is(name, "current")) return *out = self.as.cycler->items[self.as.cycler->at], 1;
+    if (!llmc_render_step(r, name->size)) return 0;
     const llmc_value *found = self.type == LLMC_DICT || self.type == LLMC_NAMESPACE ? llmc_value_get(&self, name) : NULL;
     *out = found ? *found : llmc_eval_undefined(name, &self);
     return 1;
@@ -70,13 +93,15 @@ static int text_item(llmc_render *r, const llmc_value *text, int64_t index, llmc
     size_t from = llmc_text_offset(text->as.text, text->size, (size_t)index);
     size_t to = from + llmc_text_offset(text->as.text + from, text->size - from, 1);
     *out = llmc_value_text(text->as.text + from, to - from);
-    return llmc_render_step(r, text->size);
+    out->kind = text->kind;
+    return llmc_render_step(r, text->size + to * 8);
 }
 
 int llmc_item(llmc_render *r, const llmc_value *object, const llmc_value *index, llmc_value *out) {
     llmc_value self = *object;
     if (self.type == LLMC_UNDEFINED) return llmc_undefined_error(r, &self);
-    if (self.type == LLMC_DICT) {
+    if (index->type == LLMC_STRING && !llmc_render_step(r, index->size)) return 0;
+    if (self.type == LLMC_DICT && llmc_value_hashable(index)) {
         const llmc_value *found = llmc_value_get(&self, index);
         if (found) return *out = *found, 1;
     }
@@ -122,8 +147,10 @@ static int slice_text(llmc_render *r, const llmc_value *text, int64_t from, int6
     const char *s = text->as.text;
     if (step == 1 || count == 0) {
         size_t start = llmc_text_offset(s, text->size, (size_t)(count ? from : 0));
-        *out = llmc_value_text(s + start, llmc_text_offset(s + start, text->size - start, (size_t)count));
-        return llmc_render_step(r, text->size);
+        size_t size = llmc_text_offset(s + start, text->size - start, (size_t)count);
+        *out = llmc_value_text(s + start, size);
+        out->kind = text->kind;
+        return llmc_render_step(r, text->size + (start + size) * 8);
     }
     size_t length = llmc_text_length(s, text->size), n = 0;
     uint32_t *offsets = llmc_arena_array(&r->arena, length + 1, sizeof *offsets);
@@ -137,7 +164,31 @@ static int slice_text(llmc_render *r, const llmc_value *text, int64_t from, int6
     for (int64_t i = 0, at = from; i < count; i++, at += step) {
         llmc_text_add(&result, s + offsets[at], offsets[at + 1] - offsets[at]);
     }
-    return llmc_render_step(r, text->size) && llmc_finish_text(r, &result, NULL, out);
+    if (!llmc_render_step(r, text->size * 8u) || !llmc_finish_text(r, &result, NULL, out)) return 0;
+    out->kind = text->kind;
+    return 1;
+}
+
+int llmc_range(llmc_render *r, int64_t start, int64_t stop, int64_t step, llmc_value *out) {
+    uint64_t span = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
+                             : (start > stop ? (uint64_t)start - (uint64_t)stop : 0);
+    uint64_t stride = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = span / stride + (span % stride != 0);
+    if (count > LLMC_TEMPLATE_MAX_RANGE) return llmc_render_fail(r, "range() of more than %d items", LLMC_TEMPLATE_MAX_RANGE);
+    if (!llmc_value_list(&r->arena, (uint32_t)count + 3, LLMC_KIND_RANGE, out)) return llmc_render_memory(r);
+    llmc_list *list = out->as.list;
+    for (; list->count < count; list->count++) {
+        list->items[list->count] = llmc_value_int((int64_t)((uint64_t)start + list->count * (uint64_t)step));
+    }
+    list->items[count] = llmc_value_int(start);
+    list->items[count + 1] = llmc_value_int(stop);
+    list->items[count + 2] = llmc_value_int(step);
+    return llmc_render_step(r, count * sizeof(llmc_value));
+}
+
+static int slice_of_range(llmc_render *r, const llmc_list *list, int64_t from, int64_t step, int64_t count, llmc_value *out) {
+    const llmc_value *bounds = list->items + list->count;
+    int64_t start = bounds[0].as.integer, stride = bounds[2].as.integer; /* of at most MAX_RANGE items: no overflow below */
+    return llmc_range(r, start + from * stride, start + (from + count * step) * stride, stride * step, out);
 }
 
 int llmc_eval_slice_value(llmc_render *r, const llmc_value *value, const llmc_value parts[3], llmc_value *out) {
@@ -148,11 +199,10 @@ int llmc_eval_slice_value(llmc_render *r, const llmc_value *value, const llmc_va
         int64_t length = (int64_t)llmc_text_length(self.as.text, self.size);
         return slice_range(r, parts, length, &from, &step, &count) && slice_text(r, &self, from, step, count, out);
     }
-    if (self.type != LLMC_LIST || self.kind > LLMC_KIND_RANGE) {
-        *out = llmc_eval_undefined(&(llmc_value){0}, &self);
-        return 1;
-    }
+    if (self.type != LLMC_LIST || self.kind > LLMC_KIND_RANGE)
+        return llmc_render_fail(r, "'%s' object cannot be sliced", llmc_value_type_name(&self));
     if (!slice_range(r, parts, self.as.list->count, &from, &step, &count)) return 0;
+    if (self.kind == LLMC_KIND_RANGE) return slice_of_range(r, self.as.list, from, step, count, out);
     if (!llmc_value_list(&r->arena, (uint32_t)count, self.kind, out)) return llmc_render_memory(r);
     for (int64_t i = 0; i < count; i++) llmc_value_append(&r->arena, out, self.as.list->items[from + i * step]);
     return llmc_render_step(r, (size_t)count * 16);
@@ -169,7 +219,7 @@ static int iterate_text(llmc_render *r, const llmc_value *value, const llmc_valu
     }
     *items = characters;
     *count = (uint32_t)n;
-    return llmc_render_step(r, value->size);
+    return llmc_render_step(r, value->size * (size_t)16);
 }
 
 int llmc_iterate(llmc_render *r, const llmc_value *value, const llmc_value **items, uint32_t *count) {
@@ -177,8 +227,10 @@ int llmc_iterate(llmc_render *r, const llmc_value *value, const llmc_value **ite
     if (value->type == LLMC_UNDEFINED) return 1;
     if (value->type == LLMC_STRING) return iterate_text(r, value, items, count);
     if (value->type == LLMC_LIST) {
-        *items = value->as.list->items;
-        *count = value->as.list->count;
+        llmc_list *list = value->as.list;
+        *items = list->items;
+        *count = list->count;
+        if (value->kind == LLMC_KIND_GENERATOR) list->items += list->count, list->count = 0;
         return 1;
     }
     if (value->type != LLMC_DICT) return llmc_render_fail(r, "'%s' object is not iterable", llmc_value_type_name(value));
@@ -195,19 +247,16 @@ int llmc_iterate(llmc_render *r, const llmc_value *value, const llmc_value **ite
 
 static int add_texts(llmc_render *r, const llmc_value *a, const llmc_value *b, llmc_value *out) {
     llmc_text text = {.arena = &r->arena};
-    const llmc_builtin *escape = NULL;
-    llmc_value left = *a, right = *b, name = llmc_value_literal("escape");
+    llmc_value left = *a, right = *b;
     if (a->kind != b->kind) {
-        escape = llmc_filter_find(&name);
-        llmc_args none = {0};
-        if (!llmc_builtin_call(r, escape, a->kind ? b : a, &none, a->kind ? &right : &left)) return 0;
+        if (!llmc_escape_html(r, a->kind ? b : a, a->kind ? &right : &left)) return 0;
     }
     text.data = (char *)(uintptr_t)left.as.text;
     text.size = left.size;
     if (left.size == 0) text.data = NULL;
     llmc_text_add(&text, right.as.text, right.size);
     if (!llmc_finish_text(r, &text, NULL, out)) return 0;
-    out->kind = escape ? LLMC_KIND_MARKUP : left.kind;
+    out->kind = left.kind;
     return 1;
 }
 
@@ -225,9 +274,12 @@ static int repeat(llmc_render *r, const llmc_value *what, int64_t times, llmc_va
     if (times < 0) times = 0;
     if (what->type == LLMC_STRING) {
         llmc_text text;
+        uint8_t kind = what->kind; /* out may be what */
         llmc_text_init(&text, &r->arena);
         llmc_text_add_repeated(&text, what->as.text, what->size, (size_t)times);
-        return llmc_finish_text(r, &text, NULL, out);
+        if (!llmc_finish_text(r, &text, NULL, out)) return 0;
+        out->kind = kind;
+        return 1;
     }
     llmc_list *list = what->as.list;
     size_t total = list->count ? LLMC_TEMPLATE_MAX_MEMORY / sizeof(llmc_value) / list->count : 0;
@@ -240,7 +292,7 @@ static int repeat(llmc_render *r, const llmc_value *what, int64_t times, llmc_va
         for (uint32_t j = 0; j < list->count; j++) llmc_value_append(&r->arena, &product, list->items[j]);
     }
     *out = product;
-    return llmc_render_step(r, (size_t)product.as.list->count * 16);
+    return llmc_render_step(r, (size_t)product.as.list->count * 32);
 }
 
 static int power(llmc_render *r, int64_t base, int64_t exponent, llmc_value *out) {
@@ -274,19 +326,42 @@ static int operate_ints(llmc_render *r, int op, int64_t a, int64_t b, llmc_value
     return 1;
 }
 
+/* Where Python raises or becomes complex. */
+static int power_exists(double a, double b) {
+    double result = pow(a, b);
+    return result == result ? !isinf(result) || isinf(a) || isinf(b) : a != a || b != b;
+}
+
 static int operate_floats(llmc_render *r, int op, double a, double b, llmc_value *out) {
     int zero = !(b < 0) && !(b > 0) && b == b;
     if ((op == '/' || op == LLMC_OP('/', '/') || op == '%') && zero) return llmc_render_fail(r, "division by zero");
-    double rest = fmod(a, b);
-    if (op == '%' && ((rest < 0 && b > 0) || (rest > 0 && b < 0))) rest += b;
+    double rest = fmod(a, b), whole = (a - rest) / b; /* as Python's divmod */
+    if ((rest < 0 && b > 0) || (rest > 0 && b < 0)) rest += b, whole -= 1;
+    if (op == LLMC_OP('*', '*') && !power_exists(a, b)) return llmc_render_fail(r, "%g ** %g has no real value", a, b);
     double result = op == '+'                 ? a + b
                     : op == '-'               ? a - b
                     : op == '*'               ? a * b
                     : op == '/'               ? a / b
                     : op == '%'               ? rest
-                    : op == LLMC_OP('/', '/') ? floor(a / b)
+                    : op == LLMC_OP('/', '/') ? floor(whole) + (whole - floor(whole) > 0.5)
                                               : pow(a, b);
     *out = llmc_value_float(result);
+    return 1;
+}
+
+/* "%" of markup escapes what it fills in. */
+static int format_markup(llmc_render *r, const llmc_value *format, const llmc_args *args, const llmc_value *mapping,
+                         llmc_value *out) {
+    llmc_args escaped = *args;
+    if (!format->kind) return llmc_format_percent(r, format, args, mapping, out);
+    escaped.values = llmc_arena_array(&r->arena, (size_t)args->n_positional + 1, sizeof *escaped.values);
+    if (!escaped.values) return llmc_render_memory(r);
+    for (uint32_t i = 0; i < args->n_positional; i++) {
+        escaped.values[i] = args->values[i];
+        if (args->values[i].type == LLMC_STRING && !llmc_escape_html(r, &args->values[i], &escaped.values[i])) return 0;
+    }
+    if (!llmc_format_percent(r, format, &escaped, mapping, out)) return 0;
+    out->kind = LLMC_KIND_MARKUP;
     return 1;
 }
 
@@ -303,10 +378,10 @@ int llmc_operate(llmc_render *r, int op, const llmc_value *a, const llmc_value *
     if (a->type == LLMC_UNDEFINED) return llmc_undefined_error(r, a);
     if (op == '%' && a->type == LLMC_STRING) {
         llmc_args args = {.values = (llmc_value *)(uintptr_t)b, .n_positional = 1};
-        if (b->type == LLMC_LIST && b->kind == LLMC_KIND_TUPLE) {
-            args = (llmc_args){.values = b->as.list->items, .n_positional = b->as.list->count};
-        }
-        return llmc_format_percent(r, a, &args, out);
+        int tuple = b->type == LLMC_LIST && b->kind == LLMC_KIND_TUPLE;
+        int mapping = b->type == LLMC_DICT || (b->type == LLMC_LIST && b->kind <= LLMC_KIND_RANGE && !tuple);
+        if (tuple) args = (llmc_args){.values = b->as.list->items, .n_positional = b->as.list->count};
+        return format_markup(r, a, &args, mapping ? b : NULL, out);
     }
     if (b->type == LLMC_UNDEFINED) return llmc_undefined_error(r, b);
     int a_int = a->type == LLMC_INT || a->type == LLMC_BOOL, b_int = b->type == LLMC_INT || b->type == LLMC_BOOL;
@@ -330,8 +405,9 @@ int llmc_eval_compare(llmc_render *r, int op, const llmc_value *a, const llmc_va
         return 1;
     }
     if (op == LLMC_OP('=', '=') || op == LLMC_OP('!', '=')) {
-        *truth = llmc_value_equal(a, b) ^ (op == LLMC_OP('!', '='));
-        return llmc_render_step(r, a->type == LLMC_STRING ? a->size : 0);
+        if (!llmc_equal(r, a, b, truth)) return 0;
+        *truth ^= op == LLMC_OP('!', '=');
+        return 1;
     }
     if (!llmc_compare_values(r, a, b, &order)) return 0;
     *truth = op == '<'                 ? order == -1

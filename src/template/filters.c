@@ -1,7 +1,9 @@
-/* The filters behind "|", and the ordering and membership that they share with operators. */
+/* The filters behind "|" on numbers and collections, and the ordering and membership that they share with operators. */
 #include "template/builtins.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FILTER(name) static int name(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out)
@@ -53,7 +55,9 @@ static int compare_at(llmc_render *r, const llmc_value *a, const llmc_value *b, 
     }
     const llmc_list *p = a->as.list, *q = b->as.list;
     for (uint32_t i = 0; i < p->count && i < q->count; i++) {
-        if (llmc_value_equal(&p->items[i], &q->items[i])) continue;
+        int same = 0;
+        if (!llmc_equal(r, &p->items[i], &q->items[i], &same)) return 0;
+        if (same) continue;
         return compare_at(r, &p->items[i], &q->items[i], depth + 1, order);
     }
     *order = (p->count > q->count) - (p->count < q->count);
@@ -62,6 +66,17 @@ static int compare_at(llmc_render *r, const llmc_value *a, const llmc_value *b, 
 
 int llmc_compare_values(llmc_render *r, const llmc_value *a, const llmc_value *b, int *order) {
     return compare_at(r, a, b, 0, order);
+}
+
+/* Of a generator what was looked at is used up. */
+static int list_contains(llmc_render *r, const llmc_value *container, const llmc_value *item, int *truth) {
+    llmc_list *list = container->as.list;
+    uint32_t i = 0;
+    for (; i < list->count && !*truth; i++) {
+        if (!llmc_equal(r, &list->items[i], item, truth)) return 0;
+    }
+    if (container->kind == LLMC_KIND_GENERATOR) list->items += i, list->count -= i;
+    return 1;
 }
 
 int llmc_contains(llmc_render *r, const llmc_value *container, const llmc_value *item, int *truth) {
@@ -73,24 +88,25 @@ int llmc_contains(llmc_render *r, const llmc_value *container, const llmc_value 
         if (item->type != LLMC_STRING) {
             return llmc_render_fail(r, "'in <string>' requires string as left operand, not %s", llmc_value_type_name(item));
         }
-        if (!llmc_render_step(r, container->size)) return 0;
+        if (!llmc_render_step(r, item->size < 16 ? container->size * (size_t)4
+                                                 : container->size * (size_t)12 + item->size * (size_t)24))
+            return 0;
         *truth = llmc_text_find(container->as.text, container->size, item->as.text, item->size) != SIZE_MAX;
         if (item->size > container->size) *truth = 0;
         return 1;
     case LLMC_DICT:
+        if (!llmc_value_hashable(item)) return llmc_render_fail(r, "unhashable type: '%s'", llmc_value_type_name(item));
         *truth = llmc_value_get(container, item) != NULL;
-        return 1;
+        return llmc_render_step(r, item->type == LLMC_STRING ? item->size : 0);
     case LLMC_LIST:
-        for (uint32_t i = 0; i < container->as.list->count && !*truth; i++)
-            *truth = llmc_value_equal(&container->as.list->items[i], item);
-        return llmc_render_step(r, container->as.list->count * 16u);
+        return list_contains(r, container, item, truth);
     default:
         return llmc_render_fail(r, "argument of type '%s' is not iterable", llmc_value_type_name(container));
     }
 }
 
-/* "a.b.0" on an item, or an index; a missing attribute gives undefined. */
-static int get_path(llmc_render *r, const llmc_value *item, const llmc_value *path, llmc_value *out) {
+/* A missing attribute gives undefined. */
+int llmc_path(llmc_render *r, const llmc_value *item, const llmc_value *path, llmc_value *out) {
     llmc_value value = *item;
     if (path->type != LLMC_STRING) return llmc_item(r, &value, path, out);
     for (uint32_t at = 0; at <= path->size;) {
@@ -105,17 +121,52 @@ static int get_path(llmc_render *r, const llmc_value *item, const llmc_value *pa
     return 1;
 }
 
+/* "age,name": a tuple of them. */
+static int get_paths(llmc_render *r, const llmc_value *item, const llmc_value *paths, llmc_value *out) {
+    llmc_value tuple, part;
+    if (!new_list(r, LLMC_KIND_TUPLE, &tuple)) return 0;
+    for (uint32_t at = 0; at <= paths->size; at += part.size + 1) {
+        const char *from = paths->as.text + at, *comma = memchr(from, ',', paths->size - at);
+        llmc_value value;
+        part = llmc_value_text(from, comma ? (size_t)(comma - from) : paths->size - at);
+        if (!llmc_path(r, item, &part, &value) || !add(r, &tuple, value)) return 0;
+    }
+    *out = tuple;
+    return 1;
+}
+
 typedef struct sorting {
     int attribute; /* 1: by path */
     llmc_value path;
+    llmc_value standby; /* for items without the attribute, or LLMC_MISSING */
     int case_sensitive;
     int descending;
+    int in_tuples; /* as Python compares a tuple of one key */
 } sorting;
+
+static int lower_each(llmc_render *r, llmc_value *tuple) {
+    for (uint32_t i = 0; i < tuple->as.list->count; i++) {
+        llmc_value *part = &tuple->as.list->items[i];
+        if (part->type == LLMC_STRING && !llmc_change_case(r, part, 'l', part)) return 0;
+    }
+    return 1;
+}
 
 static int sort_key(llmc_render *r, const sorting *s, const llmc_value *item, llmc_value *key) {
     *key = *item;
-    if (s->attribute && !get_path(r, item, &s->path, key)) return 0;
+    int several = s->attribute && s->path.type == LLMC_STRING && memchr(s->path.as.text, ',', s->path.size) != NULL;
+    if (s->attribute && !(several ? get_paths : llmc_path)(r, item, &s->path, key)) return 0;
+    if (s->standby.type != LLMC_MISSING && key->type == LLMC_UNDEFINED) *key = s->standby;
+    if (several && !s->case_sensitive) return lower_each(r, key);
     return s->case_sensitive || key->type != LLMC_STRING ? 1 : llmc_change_case(r, key, 'l', key);
+}
+
+/* Keys in tuples are ordered only where they are not equal, so that what cannot be ordered may still be equal. */
+static int compare_keys(llmc_render *r, const sorting *s, const llmc_value *a, const llmc_value *b, int *order) {
+    int same = 0;
+    *order = 0;
+    if (!s->in_tuples || (a->type == LLMC_STRING && b->type == LLMC_STRING)) return llmc_compare_values(r, a, b, order);
+    return llmc_equal(r, a, b, &same) && (same || llmc_compare_values(r, a, b, order));
 }
 
 /* Stable merge of two runs; keys travel with their items, two values each. */
@@ -125,7 +176,7 @@ static int merge(llmc_render *r, const sorting *s, const llmc_value *from, llmc_
     for (uint32_t k = lo; k < hi; k++) {
         int order = 0, left = j == hi;
         if (i < mid && j < hi) {
-            if (!llmc_compare_values(r, &from[j * 2], &from[i * 2], &order)) return 0;
+            if (!compare_keys(r, s, &from[j * 2], &from[i * 2], &order)) return 0;
             left = s->descending ? order != 1 : order != -1;
         }
         uint32_t pick = left ? i++ : j++;
@@ -159,18 +210,18 @@ static int sort_items(llmc_render *r, const sorting *s, const items *all, llmc_v
 
 FILTER(filter_sort) {
     items all;
-    sorting s = {.descending = !MISSING(0) && llmc_value_truth(ARG(0)),
+    sorting s = {.standby = {.type = LLMC_MISSING},
+                 .in_tuples = 1,
+                 .descending = !MISSING(0) && llmc_value_truth(ARG(0)),
                  .case_sensitive = !MISSING(1) && llmc_value_truth(ARG(1)),
                  .attribute = !MISSING(2) && ARG(2)->type != LLMC_NONE,
                  .path = *ARG(2)};
-    if (s.attribute && s.path.type == LLMC_STRING && memchr(s.path.as.text, ',', s.path.size)) {
-        return llmc_render_fail(r, "sort by several attributes is not supported");
-    }
     return get_items(r, self, &all) && sort_items(r, &s, &all, out);
 }
 
 FILTER(filter_dictsort) {
-    sorting s = {.case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)),
+    sorting s = {.standby = {.type = LLMC_MISSING},
+                 .case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)),
                  .attribute = 1,
                  .path = llmc_value_int(0),
                  .descending = !MISSING(2) && llmc_value_truth(ARG(2))};
@@ -185,7 +236,10 @@ FILTER(filter_dictsort) {
 static int extreme(llmc_render *r, const llmc_value *self, const llmc_args *args, int wanted, llmc_value *out) {
     items all;
     llmc_value best, key;
-    sorting s = {.case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)), .attribute = !MISSING(1), .path = *ARG(1)};
+    sorting s = {.standby = {.type = LLMC_MISSING},
+                 .case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)),
+                 .attribute = !MISSING(1),
+                 .path = *ARG(1)};
     if (!get_items(r, self, &all)) return 0;
     *out = (llmc_value){.type = LLMC_UNDEFINED};
     for (uint32_t i = 0; i < all.count; i++) {
@@ -205,190 +259,91 @@ FILTER(filter_max) {
     return extreme(r, self, args, 1, out);
 }
 
+/* A tuple of key and items, which "grouper" and "list" name too: a dict would print otherwise, so attributes are looked up by
+ * the evaluator in tuples of this kind. */
+static int add_group(llmc_render *r, llmc_value *groups, const llmc_value *key, llmc_value *members) {
+    llmc_value group;
+    if (!new_list(r, LLMC_KIND_LIST, members) || !new_list(r, LLMC_KIND_TUPLE, &group)) return 0;
+    group.reserved = LLMC_GROUP;
+    return add(r, &group, *key) && add(r, &group, *members) && add(r, groups, group);
+}
+
+FILTER(filter_groupby) {
+    items all;
+    llmc_value sorted, key, last = {.type = LLMC_MISSING}, members = {.type = LLMC_MISSING};
+    sorting s = {
+        .attribute = 1, .path = *ARG(0), .standby = *ARG(1), .case_sensitive = !MISSING(2) && llmc_value_truth(ARG(2))};
+    int same = 0;
+    if (!get_items(r, self, &all) || !sort_items(r, &s, &all, &sorted) || !new_list(r, LLMC_KIND_LIST, out)) return 0;
+    for (uint32_t i = 0; i < sorted.as.list->count; i++) {
+        const llmc_value *item = &sorted.as.list->items[i];
+        if (!sort_key(r, &s, item, &key)) return 0;
+        same = 0;
+        if (i && !llmc_equal(r, &key, &last, &same)) return 0;
+        last = key;
+        if (!same) { /* the key is shown as its first item has it, not lowered */
+            s.case_sensitive = 1;
+            if (!sort_key(r, &s, item, &key) || !add_group(r, out, &key, &members)) return 0;
+            s.case_sensitive = !MISSING(2) && llmc_value_truth(ARG(2));
+        }
+        if (!add(r, &members, *item)) return 0;
+    }
+    return 1;
+}
+
 FILTER(filter_unique) {
     items all;
     llmc_value seen, key;
-    sorting s = {.case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)), .attribute = !MISSING(1), .path = *ARG(1)};
+    sorting s = {.standby = {.type = LLMC_MISSING},
+                 .case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)),
+                 .attribute = !MISSING(1),
+                 .path = *ARG(1)};
     int known = 0;
     if (!get_items(r, self, &all) || !new_list(r, LLMC_KIND_LIST, &seen) || !new_list(r, LLMC_KIND_GENERATOR, out)) return 0;
     for (uint32_t i = 0; i < all.count; i++) {
-        if (!sort_key(r, &s, &all.at[i], &key) || !llmc_contains(r, &seen, &key, &known)) return 0;
+        if (!sort_key(r, &s, &all.at[i], &key)) return 0;
+        if (!llmc_value_hashable(&key)) return llmc_render_fail(r, "unhashable type: '%s'", llmc_value_type_name(&key));
+        if (!llmc_contains(r, &seen, &key, &known)) return 0;
         if (!known && (!add(r, &seen, key) || !add(r, out, all.at[i]))) return 0;
     }
     return 1;
 }
 
-/* ---- Text -------------------------------------------------------------------------------------------------------------- */
-
-static int change_case(llmc_render *r, const llmc_value *self, int mode, llmc_value *out) {
-    llmc_value text;
-    return llmc_to_text(r, self, &text) && llmc_change_case(r, &text, mode, out);
-}
-
-FILTER(filter_upper) {
-    return (void)args, change_case(r, self, 'u', out);
-}
-FILTER(filter_lower) {
-    return (void)args, change_case(r, self, 'l', out);
-}
-FILTER(filter_capitalize) {
-    return (void)args, change_case(r, self, 'c', out);
-}
-
-/* Words begin after white space and -([{<, unlike str.title(). */
-FILTER(filter_title) {
-    llmc_value text, piece;
-    llmc_text result;
-    (void)args;
-    if (!llmc_to_text(r, self, &text)) return 0;
-    llmc_text_init(&result, &r->arena);
-    for (size_t at = 0, end; at < text.size; at = end) {
-        uint32_t c = 0;
-        for (end = at; end < text.size;) {
-            size_t bytes = llmc_text_step(text.as.text + end, text.size - end, &c);
-            int stop = (c < 128 && c && strchr("-([{<", (int)c)) || llmc_text_space_prefix(text.as.text + end, bytes) == bytes;
-            if (stop && end > at) break;
-            end += bytes;
-            if (stop) break;
-        }
-        piece = llmc_value_text(text.as.text + at, end - at);
-        if (!llmc_change_case(r, &piece, 'c', &piece)) return 0;
-        llmc_text_add(&result, piece.as.text, piece.size);
-    }
-    return llmc_finish_text(r, &result, NULL, out);
-}
-
-FILTER(filter_trim) {
-    llmc_value text;
-    return llmc_to_text(r, self, &text) && llmc_strip_text(r, &text, ARG(0), 3, out);
-}
-
-FILTER(filter_string) {
-    return (void)args, llmc_to_text(r, self, out);
-}
-
-FILTER(filter_safe) {
-    (void)args;
-    if (!llmc_to_text(r, self, out)) return 0;
-    out->kind = LLMC_KIND_MARKUP;
-    return 1;
-}
-
-FILTER(filter_escape) {
-    static const char FROM[] = "&<>'\"";
-    static const char *const TO[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
-    llmc_value source;
-    llmc_text text;
-    (void)args;
-    if (self->type == LLMC_STRING && self->kind == LLMC_KIND_MARKUP) return *out = *self, 1;
-    if (!llmc_to_text(r, self, &source)) return 0;
-    llmc_text_init(&text, &r->arena);
-    for (uint32_t i = 0; i < source.size; i++) {
-        const char *hit = memchr(FROM, source.as.text[i], 5);
-        if (hit) llmc_text_add_literal(&text, TO[hit - FROM]);
-        else llmc_text_add(&text, source.as.text + i, 1);
-    }
-    if (!llmc_finish_text(r, &text, NULL, out)) return 0;
-    out->kind = LLMC_KIND_MARKUP;
-    return 1;
-}
-
-FILTER(filter_replace) {
-    llmc_value text;
-    llmc_value bound[3] = {*ARG(0), *ARG(1), *ARG(2)};
-    llmc_args inner = {.values = bound, .n_positional = 3};
-    if (!llmc_to_text(r, self, &text) || !llmc_to_text(r, ARG(0), &bound[0]) || !llmc_to_text(r, ARG(1), &bound[1])) return 0;
-    return llmc_replace_text(r, &text, &inner, out);
-}
-
-FILTER(filter_format) {
-    llmc_value text;
-    return llmc_to_text(r, self, &text) && llmc_format_percent(r, &text, args, out);
-}
-
-FILTER(filter_indent) {
-    llmc_value text, width = MISSING(0) ? llmc_value_int(4) : *ARG(0);
-    int first = !MISSING(1) && llmc_value_truth(ARG(1)), blank = !MISSING(2) && llmc_value_truth(ARG(2));
-    llmc_value space = llmc_value_literal(" ");
-    llmc_text result;
-    if (!llmc_to_text(r, self, &text)) return 0;
-    if (width.type != LLMC_STRING && !llmc_operate(r, '*', &space, &width, &width)) return 0;
-    llmc_text_init(&result, &r->arena);
-    for (size_t at = 0, line = 0; at <= text.size && !result.failed; line++) {
-        const char *end = memchr(text.as.text + at, '\n', text.size - at);
-        size_t size = end ? (size_t)(end - text.as.text) - at : text.size - at;
-        if (line) llmc_text_add(&result, "\n", 1);
-        if (line ? size || blank : first) llmc_text_add(&result, width.as.text, width.size);
-        llmc_text_add(&result, text.as.text + at, size);
-        at += size + 1;
-    }
-    return llmc_finish_text(r, &result, NULL, out);
-}
-
-FILTER(filter_join) {
-    items all;
-    llmc_value glue = llmc_value_literal(""), piece;
-    llmc_text text;
-    if (!get_items(r, self, &all) || (!MISSING(0) && !llmc_to_text(r, ARG(0), &glue))) return 0;
-    llmc_value list;
-    if (!new_list(r, LLMC_KIND_LIST, &list)) return 0;
-    for (uint32_t i = 0; i < all.count; i++) {
-        piece = all.at[i];
-        if (!MISSING(1) && ARG(1)->type != LLMC_NONE && !get_path(r, &all.at[i], ARG(1), &piece)) return 0;
-        if (!llmc_to_text(r, &piece, &piece) || !add(r, &list, piece)) return 0;
-    }
-    llmc_text_init(&text, &r->arena);
-    for (uint32_t i = 0; i < all.count; i++) {
-        if (i) llmc_text_add(&text, glue.as.text, glue.size);
-        llmc_text_add(&text, list.as.list->items[i].as.text, list.as.list->items[i].size);
-    }
-    return llmc_finish_text(r, &text, NULL, out);
-}
-
-FILTER(filter_tojson) {
-    llmc_json_style style = {
-        .indent = llmc_value_none(), .item_separator = llmc_value_literal(", "), .key_separator = llmc_value_literal(": ")};
-    llmc_value space = llmc_value_literal(" ");
-    llmc_text text;
-    style.ensure_ascii = !MISSING(0) && llmc_value_truth(ARG(0));
-    style.sort_keys = !MISSING(3) && llmc_value_truth(ARG(3));
-    if (!MISSING(1) && ARG(1)->type != LLMC_NONE) {
-        style.indent = *ARG(1);
-        if (style.indent.type != LLMC_STRING && !llmc_operate(r, '*', &space, ARG(1), &style.indent)) return 0;
-        style.item_separator = llmc_value_literal(",");
-    }
-    if (!MISSING(2) && ARG(2)->type != LLMC_NONE) {
-        const llmc_list *pair = ARG(2)->type == LLMC_LIST ? ARG(2)->as.list : NULL;
-        if (!pair || pair->count != 2 || pair->items[0].type != LLMC_STRING || pair->items[1].type != LLMC_STRING) {
-            return llmc_render_fail(r, "tojson separators must be two texts");
-        }
-        style.item_separator = pair->items[0];
-        style.key_separator = pair->items[1];
-    }
-    llmc_text_init(&text, &r->arena);
-    const char *failed = llmc_text_add_json(&text, self, &style);
-    return llmc_finish_text(r, &text, failed, out);
-}
-
 /* ---- Numbers ----------------------------------------------------------------------------------------------------------- */
 
+/* What int() and float() refuse with an error that jinja2 does not catch, and digits that they know and we do not. */
+static int check_convertible(llmc_render *r, const llmc_value *value) {
+    uint32_t c = 0;
+    if (value->type == LLMC_UNDEFINED) return llmc_undefined_error(r, value);
+    if (value->type != LLMC_STRING) return 1;
+    for (size_t at = 0, bytes; at < value->size; at += bytes) {
+        bytes = llmc_text_step(value->as.text + at, value->size - at, &c);
+        llmc_value character = llmc_value_text(value->as.text + at, bytes);
+        if (c >= 128 && llmc_text_all(&character, LLMC_CLASS_DECIMAL))
+            return llmc_render_fail(r, "numbers in digits other than 0 to 9 are not supported");
+    }
+    return llmc_render_step(r, value->size * (size_t)16);
+}
+
 FILTER(filter_int) {
-    int64_t integer = 0;
+    int64_t integer = 0, base = 10;
     double real = 0;
     *out = MISSING(0) ? llmc_value_int(0) : *ARG(0);
-    if (!MISSING(1) && ARG(1)->as.integer != 10) return llmc_render_fail(r, "int with a base is not supported");
-    if (self->type == LLMC_STRING && llmc_text_to_int(self->as.text, self->size, &integer))
+    if (!check_convertible(r, self) || !llmc_want_int(r, ARG(1), 10, &base)) return 0;
+    if (base != 0 && (base < 2 || base > 36)) return llmc_render_fail(r, "int takes a base of 0 or 2 to 36");
+    if (self->type == LLMC_STRING && llmc_text_to_int_of(self->as.text, self->size, (int)base, &integer))
         return *out = llmc_value_int(integer), 1;
     if (self->type == LLMC_INT || self->type == LLMC_BOOL) return *out = llmc_value_int(self->as.integer), 1;
     int known =
         self->type == LLMC_STRING ? llmc_text_to_float(self->as.text, self->size, &real) : llmc_value_number(self, &real);
     if (known && real > -9.2e18 && real < 9.2e18) *out = llmc_value_int((int64_t)real);
+    else if (known && isfinite(real)) return llmc_render_fail(r, "integer overflow");
     return 1;
 }
 
 FILTER(filter_float) {
     double real = 0;
-    (void)r;
+    if (!check_convertible(r, self)) return 0;
     int known =
         self->type == LLMC_STRING ? llmc_text_to_float(self->as.text, self->size, &real) : llmc_value_number(self, &real);
     *out = known ? llmc_value_float(real) : MISSING(0) ? llmc_value_float(0) : *ARG(0);
@@ -397,24 +352,54 @@ FILTER(filter_float) {
 
 FILTER(filter_abs) {
     llmc_value zero = llmc_value_int(0);
-    int order = 0;
+    double real = 0;
     (void)args;
-    if (!llmc_compare_values(r, self, &zero, &order)) return 0;
-    return order < 0 ? llmc_operate(r, '-', &zero, self, out) : (*out = *self, 1);
+    if (!check_convertible(r, self)) return 0;
+    if (!llmc_value_number(self, &real)) return llmc_render_fail(r, "abs takes a number, not '%s'", llmc_value_type_name(self));
+    if (self->type == LLMC_FLOAT) return *out = llmc_value_float(fabs(real)), 1;
+    return llmc_operate(r, real < 0 ? '-' : '+', &zero, self, out);
+}
+
+/* Python's round(): decimal digits as the number is written out exactly, ties to even. */
+static double round_decimal(double real, int precision) {
+    char digits[700];
+    if (precision < 0) {
+        double scale = pow(10, -precision);
+        return rint(real / scale) * scale;
+    }
+    if (!isfinite(real) || precision > 320) return real;
+    snprintf(digits, sizeof digits, "%.*f", precision, real);
+    return strtod(digits, NULL);
+}
+
+static int round_int(llmc_render *r, int64_t integer, int64_t precision, llmc_value *out) {
+    int64_t scale = 1, half, rest;
+    if (precision >= 0) return *out = llmc_value_int(integer), 1;
+    if (precision < -18) return *out = llmc_value_int(0), 1;
+    for (int64_t i = precision; i < 0; i++) scale *= 10;
+    half = scale / 2;
+    rest = integer % scale;
+    if (rest < 0) rest += scale;
+    integer -= rest;
+    int up = rest > half || (rest == half && (integer / scale) % 2 != 0);
+    if (up && __builtin_add_overflow(integer, scale, &integer)) return llmc_render_fail(r, "integer overflow");
+    *out = llmc_value_int(integer);
+    return 1;
 }
 
 FILTER(filter_round) {
     double real = 0;
-    int64_t precision = MISSING(0) ? 0 : ARG(0)->as.integer;
-    if (!llmc_value_number(self, &real) || precision < -300 || precision > 300)
-        return llmc_render_fail(r, "round takes a number");
-    if (self->type != LLMC_FLOAT && precision >= 0 && MISSING(1)) return *out = llmc_value_int(self->as.integer), 1;
+    int64_t precision = 0;
+    int common = MISSING(1) || llmc_value_is(ARG(1), "common"), up = !common && llmc_value_is(ARG(1), "ceil");
+    if (!check_convertible(r, self) || !llmc_want_int(r, ARG(0), 0, &precision)) return 0;
+    if (!llmc_value_number(self, &real))
+        return llmc_render_fail(r, "round takes a number, not '%s'", llmc_value_type_name(self));
+    if (!common && !up && !llmc_value_is(ARG(1), "floor")) return llmc_render_fail(r, "round is 'common', 'ceil' or 'floor'");
+    if (precision < -300 || precision > 300) return llmc_render_fail(r, "round to that many digits is not supported");
+    if (common && self->type != LLMC_FLOAT) return round_int(r, self->as.integer, precision, out);
+    if (common) return *out = llmc_value_float(round_decimal(real, (int)precision)), 1;
     double scale = pow(10, (double)precision);
-    if (!MISSING(1) && llmc_value_is(ARG(1), "ceil")) *out = llmc_value_float(ceil(real * scale) / scale);
-    else if (!MISSING(1) && llmc_value_is(ARG(1), "floor")) *out = llmc_value_float(floor(real * scale) / scale);
-    else *out = llmc_value_float(rint(real * scale) / scale);
-    if (self->type != LLMC_FLOAT && (MISSING(1) || llmc_value_is(ARG(1), "common")))
-        *out = llmc_value_int((int64_t)out->as.real);
+    *out = llmc_value_float((up ? ceil(real * scale) : floor(real * scale)) / scale);
     return 1;
 }
 
@@ -425,7 +410,7 @@ FILTER(filter_sum) {
     llmc_value total = MISSING(1) ? llmc_value_int(0) : *ARG(1);
     for (uint32_t i = 0; i < all.count; i++) {
         item = all.at[i];
-        if (!MISSING(0) && ARG(0)->type != LLMC_NONE && !get_path(r, &all.at[i], ARG(0), &item)) return 0;
+        if (!MISSING(0) && ARG(0)->type != LLMC_NONE && !llmc_path(r, &all.at[i], ARG(0), &item)) return 0;
         if (!llmc_operate(r, '+', &total, &item, &total)) return 0;
     }
     *out = total;
@@ -455,6 +440,12 @@ FILTER(filter_default) {
 FILTER(filter_first) {
     items all;
     (void)args;
+    if (self->type == LLMC_LIST) { /* of a generator only this one is used up */
+        llmc_list *list = self->as.list;
+        *out = list->count ? list->items[0] : (llmc_value){.type = LLMC_UNDEFINED};
+        if (self->kind == LLMC_KIND_GENERATOR && list->count) list->items++, list->count--;
+        return 1;
+    }
     if (!get_items(r, self, &all)) return 0;
     *out = all.count ? all.at[0] : (llmc_value){.type = LLMC_UNDEFINED};
     return 1;
@@ -463,6 +454,8 @@ FILTER(filter_first) {
 FILTER(filter_last) {
     items all;
     (void)args;
+    if (self->type == LLMC_LIST && self->kind == LLMC_KIND_GENERATOR)
+        return llmc_render_fail(r, "a generator is not reversible");
     if (!get_items(r, self, &all)) return 0;
     *out = all.count ? all.at[all.count - 1] : (llmc_value){.type = LLMC_UNDEFINED};
     return 1;
@@ -486,7 +479,9 @@ FILTER(filter_reverse) {
     if (self->type == LLMC_STRING) {
         llmc_text_init(&text, &r->arena);
         for (uint32_t i = all.count; i-- > 0;) llmc_text_add(&text, all.at[i].as.text, all.at[i].size);
-        return llmc_finish_text(r, &text, NULL, out);
+        if (!llmc_finish_text(r, &text, NULL, out)) return 0;
+        out->kind = self->kind;
+        return 1;
     }
     if (!new_list(r, LLMC_KIND_GENERATOR, out)) return 0;
     for (uint32_t i = all.count; i-- > 0;) {
@@ -518,6 +513,25 @@ FILTER(filter_batch) {
     return 1;
 }
 
+FILTER(filter_slice) {
+    items all;
+    int64_t n = 0;
+    if (!llmc_want_int(r, ARG(0), 0, &n) || !get_items(r, self, &all) || !new_list(r, LLMC_KIND_GENERATOR, out)) return 0;
+    if (n < 1 || n > LLMC_TEMPLATE_MAX_RANGE) return llmc_render_fail(r, "slice takes a positive count");
+    uint32_t each = all.count / (uint32_t)n, longer = all.count % (uint32_t)n, at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        llmc_value row;
+        uint32_t size = each + (i < longer);
+        if (!llmc_render_step(r, 0) || !new_list(r, LLMC_KIND_LIST, &row)) return 0;
+        for (uint32_t j = 0; j < size; j++) {
+            if (!add(r, &row, all.at[at++])) return 0;
+        }
+        if (!MISSING(1) && ARG(1)->type != LLMC_NONE && i >= longer && !add(r, &row, *ARG(1))) return 0;
+        if (!add(r, out, row)) return 0;
+    }
+    return 1;
+}
+
 static int map_attribute(llmc_render *r, const items *all, const llmc_args *args, llmc_value *out) {
     const llmc_value *path = NULL, *standby = NULL;
     for (uint32_t i = 0; i < args->n_named; i++) {
@@ -529,7 +543,7 @@ static int map_attribute(llmc_render *r, const items *all, const llmc_args *args
     if (!path) return llmc_render_fail(r, "map() takes a filter or an attribute");
     for (uint32_t i = 0; i < all->count; i++) {
         llmc_value value;
-        if (!get_path(r, &all->at[i], path, &value)) return 0;
+        if (!llmc_path(r, &all->at[i], path, &value)) return 0;
         if (!add(r, out, value.type == LLMC_UNDEFINED && standby ? *standby : value)) return 0;
     }
     return 1;
@@ -581,7 +595,7 @@ static int select_items(llmc_render *r, const llmc_value *self, const llmc_args 
     if (args->n_positional > at && !named_builtin(r, args, at, 1, &b, &rest)) return 0;
     for (uint32_t i = 0; i < all.count; i++) {
         value = all.at[i];
-        if (at && !get_path(r, &all.at[i], &args->values[0], &value)) return 0;
+        if (at && !llmc_path(r, &all.at[i], &args->values[0], &value)) return 0;
         verdict = value;
         if (b && !llmc_builtin_call(r, b, &value, &rest, &verdict)) return 0;
         if (llmc_value_truth(&verdict) == wanted && !add(r, out, all.at[i])) return 0;
@@ -602,54 +616,47 @@ FILTER(filter_rejectattr) {
     return select_items(r, self, args, 1, 0, out);
 }
 
+/* As a.name, but never an item. */
 FILTER(filter_attr) {
-    (void)r;
-    return llmc_attribute(r, self, ARG(0), out);
+    int unsafe = 0;
+    if (ARG(0)->type != LLMC_STRING) return llmc_render_fail(r, "attr takes a name");
+    if (self->type != LLMC_DICT || llmc_method_find(self, ARG(0), &unsafe)) return llmc_attribute(r, self, ARG(0), out);
+    *out = (llmc_value){.type = LLMC_UNDEFINED, .kind = LLMC_DICT + 1, .size = ARG(0)->size, .as.text = ARG(0)->as.text};
+    return 1;
 }
 
 static const llmc_builtin FILTERS[] = {
     {"abs", filter_abs, "", 0},
     {"attr", filter_attr, "name", 1},
     {"batch", filter_batch, "linecount fill_with", 1},
-    {"capitalize", filter_capitalize, "", 0},
     {"count", filter_length, "", 0},
     {"d", filter_default, "default_value boolean", 0},
     {"default", filter_default, "default_value boolean", 0},
     {"dictsort", filter_dictsort, "case_sensitive by reverse", 0},
-    {"e", filter_escape, "", 0},
-    {"escape", filter_escape, "", 0},
     {"first", filter_first, "", 0},
     {"float", filter_float, "default", 0},
-    {"format", filter_format, NULL, 0},
-    {"indent", filter_indent, "width first blank", 0},
+    {"groupby", filter_groupby, "attribute default case_sensitive", 1},
     {"int", filter_int, "default base", 0},
     {"items", filter_items, "", 0},
-    {"join", filter_join, "d attribute", 0},
     {"last", filter_last, "", 0},
     {"length", filter_length, "", 0},
     {"list", filter_list, "", 0},
-    {"lower", filter_lower, "", 0},
     {"map", filter_map, NULL, 0},
     {"max", filter_max, "case_sensitive attribute", 0},
     {"min", filter_min, "case_sensitive attribute", 0},
     {"reject", filter_reject, NULL, 0},
     {"rejectattr", filter_rejectattr, NULL, 0},
-    {"replace", filter_replace, "old new count", 2},
     {"reverse", filter_reverse, "", 0},
     {"round", filter_round, "precision method", 0},
-    {"safe", filter_safe, "", 0},
     {"select", filter_select, NULL, 0},
     {"selectattr", filter_selectattr, NULL, 0},
+    {"slice", filter_slice, "slices fill_with", 1},
     {"sort", filter_sort, "reverse case_sensitive attribute", 0},
-    {"string", filter_string, "", 0},
     {"sum", filter_sum, "attribute start", 0},
-    {"title", filter_title, "", 0},
-    {"tojson", filter_tojson, "ensure_ascii indent separators sort_keys", 0},
-    {"trim", filter_trim, "chars", 0},
     {"unique", filter_unique, "case_sensitive attribute", 0},
-    {"upper", filter_upper, "", 0},
 };
 
 const llmc_builtin *llmc_filter_find(const llmc_value *name) {
-    return llmc_builtin_search(FILTERS, sizeof FILTERS / sizeof *FILTERS, name);
+    const llmc_builtin *found = llmc_builtin_search(FILTERS, sizeof FILTERS / sizeof *FILTERS, name);
+    return found ? found : llmc_builtin_search(llmc_text_filters, llmc_n_text_filters, name);
 }

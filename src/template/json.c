@@ -51,7 +51,7 @@ llmcall_status llmc_template_render_json(const llmc_template *compiled, json_t *
     llmc_arena arena;
     llmc_value globals;
     llmcall_status status;
-    llmc_arena_init(&arena, compiled->env, LLMC_TEMPLATE_MAX_MEMORY);
+    llmc_arena_init(&arena, compiled->env, LLMC_TEMPLATE_MAX_MEMORY, UINT64_MAX);
     if (llmc_value_from_json(&arena, variables, &globals))
         status = llmc_template_render_values(compiled, &globals, now_unix_s, out, error);
     else if (arena.status == LLMCALL_E_NO_MEMORY) status = llmc_fail_memory(error, "variables");

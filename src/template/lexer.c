@@ -181,6 +181,10 @@ static void read_number(llmc_lexer *lexer, llmc_token *token) {
             }
         }
     }
+    if (type == LLMC_TOKEN_INT && s[from] == '0' && at > from + 1 &&
+        is_digit(s[from + 1])) { /* "00" is a number, "08" is two */
+        for (at = from; at < lexer->size && s[at] == '0';) at++;
+    }
     set(token, type, lexer->line, s + from, at - from);
     advance(lexer, at);
 }

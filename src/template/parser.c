@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "template/eval.h"
 #include "template/parser_parts.h"
 
 static llmc_node *parse_body(llmc_parser *p, const char *const *ends);
@@ -141,7 +142,19 @@ static int expect_block_end(llmc_parser *p) {
     return 0;
 }
 
+/* Refuses names that mean something else, and in a for block the loop variable. */
+static int check_target(llmc_parser *p, int in_for) {
+    static const char *const CONSTANTS[] = {"true", "false", "none", "True", "False", "None"};
+    for (size_t i = 0; i < sizeof CONSTANTS / sizeof *CONSTANTS; i++) {
+        if (llmc_parse_is_name(p, CONSTANTS[i]))
+            return llmc_parse_fail(p, p->token.line, "cannot assign to '%s'", CONSTANTS[i]), 0;
+    }
+    if (in_for && llmc_parse_is_name(p, "loop")) return llmc_parse_fail(p, p->token.line, "cannot assign to 'loop'"), 0;
+    return 1;
+}
+
 static llmc_node *parse_target_part(llmc_parser *p, int namespaces) {
+    if (!check_target(p, p->in_for_target)) return NULL;
     llmc_node *name = llmc_parse_named_node(p, LLMC_NODE_NAME, "a name to assign to");
     if (!name || !namespaces || !llmc_parse_is_op(p, ".")) return name;
     if (!llmc_parse_next(p)) return NULL;
@@ -172,6 +185,7 @@ static llmc_node *parse_target(llmc_parser *p, int namespaces) {
 
 /* Parses up to a tag that begins with one of ends, and stops at that word. */
 static int parse_block(llmc_parser *p, const char *const *ends, llmc_node **body) {
+    llmc_parse_skip_op(p, ":"); /* as jinja2, for those who think in Python */
     if (!expect_block_end(p)) return 0;
     *body = parse_body(p, ends);
     return p->status == LLMCALL_OK;
@@ -198,7 +212,11 @@ static llmc_node *parse_if(llmc_parser *p, llmc_node *node) {
 
 static llmc_node *parse_for(llmc_parser *p, llmc_node *node) {
     static const char *const ENDS[] = {"endfor", "else", NULL}, *const END[] = {"endfor", NULL};
-    if (!llmc_parse_next(p) || !(node->a = parse_target(p, 0))) return NULL;
+    if (!llmc_parse_next(p)) return NULL;
+    p->in_for_target = 1;
+    node->a = parse_target(p, 0);
+    p->in_for_target = 0;
+    if (!node->a) return NULL;
     if (!llmc_parse_skip_name(p, "in")) return llmc_parse_unexpected(p, "'in'");
     if (!(node->b = llmc_parse_tuple(p, 0, 0))) return NULL;
     if (llmc_parse_skip_name(p, "if") && !(node->e = llmc_parse_expression(p, 1))) return NULL;
@@ -234,16 +252,32 @@ static llmc_node *parse_set(llmc_parser *p, llmc_node *node) {
     return parse_block(p, END, &node->c) && llmc_parse_next(p) ? node : NULL;
 }
 
+static int has_parameter(const llmc_node *list, const llmc_node *parameter) {
+    while (list && list->value.as.text != parameter->value.as.text) list = list->next;
+    return list != NULL;
+}
+
 static int parse_parameters(llmc_parser *p, llmc_node **parameters) {
     llmc_node_list list;
+    int defaults = 0;
     llmc_node_list_init(&list);
     if (!llmc_parse_expect_op(p, "(")) return 0;
     while (!llmc_parse_is_op(p, ")")) {
         if (list.first && !llmc_parse_expect_op(p, ",")) return 0;
         if (llmc_parse_is_op(p, ")")) break;
+        if (!check_target(p, 0)) return 0;
         llmc_node *parameter = llmc_parse_named_node(p, LLMC_NODE_PARAMETER, "a parameter");
+        if (parameter && has_parameter(list.first, parameter))
+            return llmc_parse_fail(p, parameter->line, "duplicate parameter '%.*s'", llmc_width(&parameter->value),
+                                   parameter->value.as.text),
+                   0;
         if (!llmc_node_list_add(&list, parameter)) return 0;
-        if (llmc_parse_skip_op(p, "=") && !(parameter->a = llmc_parse_expression(p, 1))) return 0;
+        if (llmc_parse_skip_op(p, "=")) {
+            defaults = 1;
+            if (!(parameter->a = llmc_parse_expression(p, 1))) return 0;
+        } else if (defaults) {
+            return llmc_parse_fail(p, parameter->line, "parameter without a default after one with it"), 0;
+        }
     }
     *parameters = list.first;
     return llmc_parse_next(p);

@@ -267,10 +267,30 @@ static llmc_node *parse_subscript_part(llmc_parser *p) {
     return slice;
 }
 
+/* "[a, b]" and "[]": a tuple as index. */
+static llmc_node *parse_subscript_tuple(llmc_parser *p, llmc_node *first) {
+    llmc_node_list list;
+    llmc_node *tuple = llmc_parse_node(p, LLMC_NODE_LIST, p->token.line);
+    llmc_node_list_init(&list);
+    if (first) llmc_node_list_add(&list, first->a);
+    while (tuple && llmc_parse_skip_op(p, ",")) {
+        llmc_node *part = parse_subscript_part(p);
+        if (part && part->type != LLMC_NODE_ITEM) return llmc_parse_fail(p, part->line, "a slice among several indices");
+        if (!part || !llmc_node_list_add(&list, part->a)) return NULL;
+    }
+    if (!tuple) return NULL;
+    tuple->op = LLMC_KIND_TUPLE;
+    tuple->a = list.first;
+    return llmc_parse_node_around(p, LLMC_NODE_ITEM, tuple->line, tuple);
+}
+
 static llmc_node *parse_subscript(llmc_parser *p) {
     if (!llmc_parse_next(p)) return NULL;
-    llmc_node *node = parse_subscript_part(p);
-    if (node && llmc_parse_is_op(p, ",")) return llmc_parse_fail(p, node->line, "an index with several parts is not supported");
+    llmc_node *node = llmc_parse_is_op(p, "]") ? NULL : parse_subscript_part(p);
+    if (p->status != LLMCALL_OK) return NULL;
+    if (node && llmc_parse_is_op(p, ",") && node->type != LLMC_NODE_ITEM)
+        return llmc_parse_fail(p, node->line, "a slice among several indices");
+    if (!node || llmc_parse_is_op(p, ",")) node = parse_subscript_tuple(p, node);
     return node && llmc_parse_expect_op(p, "]") ? node : NULL;
 }
 

@@ -36,7 +36,7 @@ llmcall_status llmc_template_compile(const llmc_env *env, const char *source, si
     llmc_template *compiled = llmc_zalloc(env, sizeof *compiled);
     if (!compiled) return llmc_fail_memory(error, "chat_template");
     compiled->env = env;
-    llmc_arena_init(&compiled->arena, env, LLMC_TEMPLATE_MAX_COMPILED);
+    llmc_arena_init(&compiled->arena, env, LLMC_TEMPLATE_MAX_COMPILED, UINT64_MAX);
     llmcall_status status = build(compiled, source, size, error);
     if (status == LLMCALL_OK) *out = compiled;
     else llmc_template_destroy(&compiled);
@@ -53,7 +53,7 @@ void llmc_template_destroy(llmc_template **compiled) {
 llmcall_status llmc_template_render_values(const llmc_template *compiled, const llmc_value *globals, int64_t now_unix_s,
                                            llmc_buffer *out, llmcall_error *error) {
     llmc_render render = {.env = compiled->env, .out = out, .globals = globals, .now_unix_s = now_unix_s, .error = error};
-    llmc_arena_init(&render.arena, compiled->env, LLMC_TEMPLATE_MAX_MEMORY);
+    llmc_arena_init(&render.arena, compiled->env, LLMC_TEMPLATE_MAX_MEMORY, LLMC_TEMPLATE_MAX_WORK);
     llmcall_status status = llmc_render_run(&render, compiled->body);
     llmc_arena_free(&render.arena);
     return status;
@@ -96,7 +96,7 @@ llmcall_status llmc_template_render(const llmc_template *compiled, const llmc_te
         if (input->messages[i].content_size < UINT32_MAX && input->messages[i].role_size < UINT32_MAX) continue;
         return llmc_fail(error, LLMCALL_E_TEMPLATE, NULL, "messages", "message %zu is longer than 4 GiB", i);
     }
-    llmc_arena_init(&arena, compiled->env, LLMC_TEMPLATE_MAX_MEMORY);
+    llmc_arena_init(&arena, compiled->env, LLMC_TEMPLATE_MAX_MEMORY, UINT64_MAX);
     llmcall_status status = LLMCALL_OK;
     if (build_globals(&arena, input, &globals))
         status = llmc_template_render_values(compiled, &globals, input->now_unix_s, out, error);

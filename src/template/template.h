@@ -12,7 +12,9 @@
 #define LLMC_TEMPLATE_MAX_COMPILED ((size_t)32 << 20) /* bytes of the compiled tree */
 #define LLMC_TEMPLATE_MAX_NESTING  64       /* blocks, brackets and prefix operators within each other; values in values */
 #define LLMC_TEMPLATE_MAX_FRAMES   384      /* evaluations within each other, macros included */
-#define LLMC_TEMPLATE_MAX_STEPS    2000000u /* nodes evaluated, items visited and 256-byte pieces of text touched */
+#define LLMC_TEMPLATE_MAX_STEPS    2000000u /* nodes evaluated, items visited and 64-byte pieces of text copied */
+#define LLMC_TEMPLATE_STEP         4        /* of work, see arena.h */
+#define LLMC_TEMPLATE_MAX_WORK     ((uint64_t)LLMC_TEMPLATE_MAX_STEPS * LLMC_TEMPLATE_STEP)
 #define LLMC_TEMPLATE_MAX_MEMORY   ((size_t)64 << 20) /* bytes of intermediate values a render */
 #define LLMC_TEMPLATE_MAX_OUTPUT   ((size_t)16 << 20) /* bytes of a prompt */
 #define LLMC_TEMPLATE_MAX_RANGE    100000             /* items of range(), as in jinja2's sandbox */

@@ -1,4 +1,5 @@
 /* Python's view of text and its ways to write values: str, repr and json.dumps. No locale takes part. */
+#define _GNU_SOURCE /* memmem */
 #include "template/text.h"
 
 #include <math.h>
@@ -8,6 +9,7 @@
 #include <utf8proc.h>
 
 #include "core/utf8.h"
+#include "template/eval.h"
 
 static const char TOO_DEEP[] = "value is nested too deep to be written";
 
@@ -18,8 +20,10 @@ void llmc_text_init(llmc_text *text, llmc_arena *arena) {
 /* Room for extra bytes after the text, which moves if the arena has something behind it. */
 static char *reserve(llmc_text *text, size_t extra) {
     if (text->failed) return NULL;
+    if (!llmc_arena_work(text->arena, 1 + extra / 16)) return text->failed = 1, NULL;
     if (!text->data || !llmc_arena_extend(text->arena, text->data + text->size, extra)) {
         char *data = llmc_arena_text(text->arena, text->size + extra);
+        if (!llmc_arena_work(text->arena, text->size / 16)) data = NULL;
         text->failed = !data;
         if (!data) return NULL;
         if (text->size) memcpy(data, text->data, text->size);
@@ -42,7 +46,12 @@ void llmc_text_add_repeated(llmc_text *text, const char *bytes, size_t size, siz
     if (size == 0 || times == 0) return;
     if (times > text->arena->max / size) times = text->arena->max / size + 1;
     char *to = reserve(text, size * times);
-    for (size_t i = 0; to && i < times; i++) memcpy(to + i * size, bytes, size);
+    if (!to) return;
+    memcpy(to, bytes, size);
+    for (size_t done = size, more; done < size * times; done += more) {
+        more = done < size * times - done ? done : size * times - done;
+        memcpy(to + done, to, more);
+    }
 }
 
 size_t llmc_text_step(const char *text, size_t size, uint32_t *code_point) {
@@ -62,7 +71,8 @@ size_t llmc_text_space_prefix(const char *text, size_t size) {
     size_t at = 0;
     uint32_t c = 0;
     while (at < size) {
-        size_t bytes = llmc_text_step(text + at, size - at, &c);
+        size_t bytes =
+            (unsigned char)text[at] < 128 ? (c = (unsigned char)text[at], 1u) : llmc_text_step(text + at, size - at, &c);
         if (!is_space(c)) break;
         at += bytes;
     }
@@ -82,6 +92,18 @@ size_t llmc_text_space_suffix(const char *text, size_t size) {
     return size - end;
 }
 
+size_t llmc_text_line(const char *text, size_t size, size_t *after) {
+    uint32_t c = 0;
+    size_t end = 0, bytes = 0;
+    for (; end < size; end += bytes) {
+        bytes = llmc_text_step(text + end, size - end, &c);
+        if ((c >= 10 && c <= 13) || (c >= 28 && c <= 30) || c == 0x85 || c == 0x2028 || c == 0x2029) break;
+    }
+    *after = end < size ? end + bytes : end;
+    if (end < size && c == '\r' && *after < size && text[*after] == '\n') ++*after;
+    return end;
+}
+
 size_t llmc_text_length(const char *text, size_t size) {
     size_t n = 0;
     for (size_t i = 0; i < size; i++) n += ((unsigned char)text[i] & 0xC0) != 0x80;
@@ -98,37 +120,66 @@ size_t llmc_text_offset(const char *text, size_t size, size_t code_points) {
 
 size_t llmc_text_find(const char *text, size_t size, const char *needle, size_t needle_size) {
     if (needle_size == 0) return 0;
-    for (size_t at = 0; needle_size <= size && at <= size - needle_size; at++) {
-        const char *hit = memchr(text + at, needle[0], size - needle_size - at + 1);
-        if (!hit) return SIZE_MAX;
-        at = (size_t)(hit - text);
-        if (memcmp(hit, needle, needle_size) == 0) return at;
-    }
-    return SIZE_MAX;
+    const char *hit = needle_size <= size ? memmem(text, size, needle, needle_size) : NULL; /* linear: libc's is two-way */
+    return hit ? (size_t)(hit - text) : SIZE_MAX;
 }
 
-size_t llmc_text_find_last(const char *text, size_t size, const char *needle, size_t needle_size) {
-    if (needle_size > size) return SIZE_MAX;
-    for (size_t at = size - needle_size + 1; at-- > 0;) {
-        if (memcmp(text + at, needle, needle_size) == 0) return at;
-    }
-    return SIZE_MAX;
+const char *llmc_text_backwards(llmc_arena *arena, const char *text, size_t size) {
+    char *copy = llmc_arena_text(arena, size);
+    for (size_t i = 0; copy && i < size; i++) copy[i] = text[size - 1 - i];
+    return copy;
 }
 
-int llmc_text_to_int(const char *text, size_t size, int64_t *integer) {
+static int digit_of(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    c = (char)(c | 32);
+    return c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
+}
+
+/* The base that 0x, 0o or 0b at the start means, or 0. */
+static int prefix_base(const char *text, size_t size) {
+    char kind = size > 2 && text[0] == '0' ? (char)(text[1] | 32) : 0;
+    return kind == 'x' ? 16 : kind == 'o' ? 8 : kind == 'b' ? 2 : 0;
+}
+
+int llmc_text_to_int_of(const char *text, size_t size, int base, int64_t *integer) {
     size_t from = llmc_text_space_prefix(text, size);
     size_t end = size - llmc_text_space_suffix(text + from, size - from);
     int negative = from < end && text[from] == '-';
     if (from < end && (text[from] == '-' || text[from] == '+')) from++;
+    int prefix = prefix_base(text + from, end - from);
+    if (prefix && (base == 0 || base == prefix)) from += 2 + (text[from + 2] == '_'), base = prefix;
+    int any_zeros = base == 0; /* "0" and "00" are numbers of base 0, "07" is none */
+    if (base == 0) base = 10;
     int64_t value = 0;
     if (from == end || text[end - 1] == '_') return 0;
     for (size_t at = from; at < end; at++) {
         if (text[at] == '_' && at > from && text[at - 1] != '_') continue;
-        if (text[at] < '0' || text[at] > '9') return 0;
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text[at] - '0', &value)) return 0;
+        int digit = digit_of(text[at]);
+        if (digit >= base) return 0;
+        if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value)) return 0;
     }
+    if (any_zeros && text[from] == '0' && value != 0) return 0;
     *integer = negative ? -value : value;
     return 1;
+}
+
+int llmc_text_to_int(const char *text, size_t size, int64_t *integer) {
+    return llmc_text_to_int_of(text, size, 10, integer);
+}
+
+/* "inf", "infinity" and "nan", in any case. */
+static int named_float(const char *text, size_t size, double *real) {
+    char name[9] = "";
+    for (size_t i = 0; i < size && size < sizeof name; i++) name[i] = (char)(text[i] | 32);
+    if (strcmp(name, "nan") == 0) *real = (double)NAN;
+    else if (strcmp(name, "inf") == 0 || strcmp(name, "infinity") == 0) *real = (double)INFINITY;
+    else return 0;
+    return 1;
+}
+
+static int digit_before(const char *text, size_t at) {
+    return at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9';
 }
 
 /* Digits up to the 19th count, the rest only scales: right to the last bit for what templates write, whatever the locale. */
@@ -139,8 +190,12 @@ int llmc_text_to_float(const char *text, size_t size, double *real) {
     long scale = 0, exponent = 0;
     uint64_t mantissa = 0;
     if (at < end && (text[at] == '-' || text[at] == '+')) at++;
+    if (named_float(text + at, end - at, real)) return *real = negative ? -*real : *real, 1;
     for (; at < end && ((text[at] >= '0' && text[at] <= '9') || text[at] == '_' || (text[at] == '.' && !point)); at++) {
-        if (text[at] == '_') continue;
+        if (text[at] == '_') {
+            if (!digit_before(text, at) || at + 1 == end || text[at + 1] < '0' || text[at + 1] > '9') return 0;
+            continue;
+        }
         if (text[at] == '.') {
             point = 1;
             continue;
@@ -182,6 +237,7 @@ static void add_float(llmc_text *text, double real, int json) {
         return;
     }
     int precision = 0;
+    if (!llmc_arena_work(text->arena, 400)) text->failed = 1; /* up to 17 tries */
     do snprintf(digits, sizeof digits, "%.*e", precision, real);
     while (strtod(digits, NULL) != real && ++precision < 17);
     const char *e = strchr(digits, 'e');
@@ -206,7 +262,7 @@ static void add_float(llmc_text *text, double real, int json) {
     llmc_text_add(text, out, (size_t)size);
 }
 
-static int is_printable(uint32_t c) {
+int llmc_text_is_printable(uint32_t c) {
     if (c < 128) return c >= 32 && c < 127;
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
     return category != UTF8PROC_CATEGORY_CN && category < UTF8PROC_CATEGORY_ZS;
@@ -235,13 +291,18 @@ static void add_quoted(llmc_text *text, const llmc_value *value, int json, int a
     uint32_t quote = json || (memchr(s, '\'', value->size) && !memchr(s, '"', value->size)) ? '"' : '\'', c = 0;
     char mark = (char)quote;
     llmc_text_add(text, &mark, 1);
-    for (size_t at = 0, bytes; at < value->size; at += bytes) {
+    size_t plain = 0; /* where the characters begin that are still to be copied as they are */
+    for (size_t at = 0, bytes; at < value->size && !text->failed; at += bytes) {
         bytes = llmc_text_step(s + at, value->size - at, &c);
         const char *escape = short_escape(c, quote, json);
+        if (!escape && !(c < 32 || (ascii && c > 126) || (!json && !llmc_text_is_printable(c)))) continue;
+        llmc_text_add(text, s + plain, at - plain);
         if (escape) llmc_text_add_literal(text, escape);
-        else if (json ? c < 32 || (ascii && c > 126) : !is_printable(c)) add_escaped(text, c, json);
-        else llmc_text_add(text, s + at, bytes);
+        else add_escaped(text, c, json);
+        plain = at + bytes;
     }
+    llmc_text_add(text, s + plain, value->size - plain);
+    if (!llmc_arena_work(text->arena, value->size / 2)) text->failed = 1;
     llmc_text_add(text, &mark, 1);
 }
 
@@ -249,43 +310,81 @@ static void add_int(llmc_text *text, int64_t integer) {
     char out[24];
     snprintf(out, sizeof out, "%lld", (long long)integer);
     llmc_text_add_literal(text, out);
+    if (!llmc_arena_work(text->arena, 20)) text->failed = 1;
 }
 
-static const char *add_repr(llmc_text *text, const llmc_value *value, int depth);
+static const char *add_repr(llmc_text *text, const llmc_value *value, int depth, int ascii);
 
-static const char *add_list(llmc_text *text, const llmc_value *value, int depth) {
-    int tuple = value->kind == LLMC_KIND_TUPLE;
+/* Behind a range's items lie its bounds. */
+static const char *add_range(llmc_text *text, const llmc_list *list) {
+    const llmc_value *bounds = list->items + list->count;
+    llmc_text_add_literal(text, "range(");
+    add_int(text, bounds[0].as.integer);
+    llmc_text_add_literal(text, ", ");
+    add_int(text, bounds[1].as.integer);
+    if (bounds[2].as.integer != 1) {
+        llmc_text_add_literal(text, ", ");
+        add_int(text, bounds[2].as.integer);
+    }
+    llmc_text_add_literal(text, ")");
+    return NULL;
+}
+
+static const char *add_list(llmc_text *text, const llmc_value *value, int depth, int ascii) {
+    int tuple = value->kind == LLMC_KIND_TUPLE, view = value->kind >= LLMC_KIND_ITEMS;
     const char *failed = NULL;
     const llmc_list *list = value->as.list;
     if (value->kind == LLMC_KIND_GENERATOR) return "a generator cannot be printed; use the list filter";
-    if (value->kind == LLMC_KIND_RANGE) return "a range cannot be printed; use the list filter";
-    if (value->kind == LLMC_KIND_VIEW) return "a dict view cannot be printed; use the list filter";
-    llmc_text_add_literal(text, tuple ? "(" : "[");
-    for (uint32_t i = 0; i < list->count && !failed; i++) {
+    if (value->kind == LLMC_KIND_RANGE) return add_range(text, list);
+    if (view) llmc_text_add_literal(text, llmc_value_type_name(value));
+    llmc_text_add_literal(text, tuple ? "(" : view ? "([" : "[");
+    for (uint32_t i = 0; i < list->count && !failed && !text->failed; i++) {
         if (i) llmc_text_add_literal(text, ", ");
-        failed = add_repr(text, &list->items[i], depth + 1);
+        failed = add_repr(text, &list->items[i], depth + 1, ascii);
     }
     if (tuple && list->count == 1) llmc_text_add_literal(text, ",");
-    llmc_text_add_literal(text, tuple ? ")" : "]");
+    llmc_text_add_literal(text, tuple ? ")" : view ? "])" : "]");
     return failed;
 }
 
-static const char *add_dict(llmc_text *text, const llmc_value *value, int depth) {
+static const char *add_dict(llmc_text *text, const llmc_value *value, int depth, int ascii) {
     const llmc_dict *dict = value->as.dict;
     const char *failed = NULL;
     llmc_text_add_literal(text, "{");
-    for (uint32_t i = 0; i < dict->count && !failed; i++) {
+    for (uint32_t i = 0; i < dict->count && !failed && !text->failed; i++) {
         if (i) llmc_text_add_literal(text, ", ");
-        failed = add_repr(text, &dict->entries[i].key, depth + 1);
+        failed = add_repr(text, &dict->entries[i].key, depth + 1, ascii);
         llmc_text_add_literal(text, ": ");
-        if (!failed) failed = add_repr(text, &dict->entries[i].value, depth + 1);
+        if (!failed) failed = add_repr(text, &dict->entries[i].value, depth + 1, ascii);
     }
     llmc_text_add_literal(text, "}");
     return failed;
 }
 
-static const char *add_repr(llmc_text *text, const llmc_value *value, int depth) {
+static const char *add_object(llmc_text *text, const llmc_value *value, int depth, int ascii) {
+    char out[80];
+    const char *failed = NULL;
+    if (value->type == LLMC_NAMESPACE) {
+        llmc_text_add_literal(text, "<Namespace ");
+        failed = add_dict(text, value, depth, ascii);
+        llmc_text_add_literal(text, ">");
+    } else if (value->type == LLMC_LOOP) {
+        snprintf(out, sizeof out, "<LoopContext %u/%u>", value->as.loop->index + 1, value->as.loop->count);
+        llmc_text_add_literal(text, out);
+    } else if (value->type == LLMC_MACRO) {
+        const llmc_value *name = &value->as.macro->node->value;
+        llmc_text_add_literal(text, "<Macro ");
+        add_quoted(text, name, 0, ascii);
+        llmc_text_add_literal(text, ">");
+    } else {
+        failed = "a function cannot be printed";
+    }
+    return failed;
+}
+
+static const char *add_repr(llmc_text *text, const llmc_value *value, int depth, int ascii) {
     if (depth > LLMC_TEMPLATE_MAX_NESTING) return TOO_DEEP;
+    if (!llmc_arena_work(text->arena, 4)) return text->failed = 1, NULL;
     switch (value->type) {
     case LLMC_UNDEFINED:
         llmc_text_add_literal(text, "Undefined");
@@ -303,24 +402,24 @@ static const char *add_repr(llmc_text *text, const llmc_value *value, int depth)
         add_float(text, value->as.real, 0);
         return NULL;
     case LLMC_STRING:
-        add_quoted(text, value, 0, 0);
+        add_quoted(text, value, 0, ascii);
         return NULL;
     case LLMC_LIST:
-        return add_list(text, value, depth);
+        return add_list(text, value, depth, ascii);
     case LLMC_DICT:
-        return add_dict(text, value, depth);
+        return add_dict(text, value, depth, ascii);
     default:
-        return "a function, namespace or loop cannot be printed";
+        return add_object(text, value, depth, ascii);
     }
 }
 
-const char *llmc_text_add_repr(llmc_text *text, const llmc_value *value) {
-    return add_repr(text, value, 0);
+const char *llmc_text_add_repr(llmc_text *text, const llmc_value *value, int ascii) {
+    return add_repr(text, value, 0, ascii);
 }
 
 const char *llmc_text_add_str(llmc_text *text, const llmc_value *value) {
     if (value->type == LLMC_UNDEFINED) return NULL;
-    if (value->type != LLMC_STRING) return add_repr(text, value, 0);
+    if (value->type != LLMC_STRING) return add_repr(text, value, 0, 0);
     llmc_text_add(text, value->as.text, value->size);
     return NULL;
 }
@@ -351,7 +450,7 @@ static const char *json_list(const json_writer *w, const llmc_list *list, int de
     const char *failed = NULL;
     if (list->count == 0) return llmc_text_add_literal(w->text, "[]"), NULL;
     llmc_text_add_literal(w->text, "[");
-    for (uint32_t i = 0; i < list->count && !failed; i++) {
+    for (uint32_t i = 0; i < list->count && !failed && !w->text->failed; i++) {
         json_separator(w, i, depth + 1);
         failed = add_json(w, &list->items[i], depth + 1);
     }
@@ -396,7 +495,7 @@ static const char *json_dict(const json_writer *w, const llmc_dict *dict, int de
     if (dict->count == 0) return llmc_text_add_literal(w->text, "{}"), NULL;
     if (!entries) return failed;
     llmc_text_add_literal(w->text, "{");
-    for (uint32_t i = 0; i < dict->count && !failed; i++) {
+    for (uint32_t i = 0; i < dict->count && !failed && !w->text->failed; i++) {
         json_separator(w, i, depth + 1);
         failed = json_key(w, &entries[i].key);
         llmc_text_add(w->text, w->style->key_separator.as.text, w->style->key_separator.size);
@@ -409,6 +508,7 @@ static const char *json_dict(const json_writer *w, const llmc_dict *dict, int de
 
 static const char *add_json(const json_writer *w, const llmc_value *value, int depth) {
     if (depth > LLMC_TEMPLATE_MAX_NESTING) return TOO_DEEP;
+    if (!llmc_arena_work(w->text->arena, 4)) return w->text->failed = 1, NULL;
     switch (value->type) {
     case LLMC_NONE:
         llmc_text_add_literal(w->text, "null");

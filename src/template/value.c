@@ -5,9 +5,10 @@
 
 #define SMALL_DICT 8u /* entries up to which a scan is faster than hashing */
 
-static const char *const TYPE_NAMES[] = {"Undefined", "NoneType",  "bool",        "int",   "float",    "str",    "list",
-                                         "dict",      "Namespace", "LoopContext", "Macro", "function", "method", "missing"};
-static const char *const LIST_NAMES[] = {"list", "tuple", "range", "dict_view", "generator"};
+static const char *const TYPE_NAMES[] = {"Undefined", "NoneType", "bool",      "int",         "float", "str",
+                                         "list",      "dict",     "Namespace", "LoopContext", "Macro", "function",
+                                         "method",    "Cycler",   "Joiner",    "missing"};
+static const char *const LIST_NAMES[] = {"list", "tuple", "range", "dict_items", "dict_keys", "dict_values", "generator"};
 
 llmc_value llmc_value_none(void) {
     return (llmc_value){.type = LLMC_NONE};
@@ -69,42 +70,50 @@ int llmc_value_dict(llmc_arena *arena, uint32_t capacity, llmc_value *out) {
     llmc_dict *dict = llmc_arena_alloc(arena, sizeof *dict);
     llmc_dict_entry *entries = dict && capacity ? llmc_arena_array(arena, capacity, sizeof *entries) : NULL;
     if (!dict || (capacity && !entries)) return 0;
-    *dict = (llmc_dict){.entries = entries, .capacity = capacity};
+    *dict = (llmc_dict){.entries = entries, .capacity = capacity, .seed = (uint32_t)((uintptr_t)dict >> 4)};
     *out = (llmc_value){.type = LLMC_DICT, .as.dict = dict};
     return 1;
 }
 
-/* Equal keys hash alike: 1, 1.0 and True do. */
-static uint32_t hash_key(const llmc_value *key) {
-    uint64_t hash = 14695981039346656037u;
+static uint64_t hash_into(uint64_t hash, const llmc_value *key) {
     double real = 0;
     if (key->type == LLMC_STRING) {
         for (uint32_t i = 0; i < key->size; i++) hash = (hash ^ (uint8_t)key->as.text[i]) * 1099511628211u;
     } else if (llmc_value_number(key, &real)) {
         int64_t whole = real > -1e18 && real < 1e18 ? (int64_t)real : 0;
         hash = (hash ^ (uint64_t)whole) * 0x9E3779B97F4A7C15u;
+    } else if (key->type == LLMC_LIST) {
+        for (uint32_t i = 0; i < key->as.list->count; i++) hash = hash_into(hash * 31, &key->as.list->items[i]);
     }
+    return hash;
+}
+
+/* Equal keys hash alike: 1, 1.0 and True do. */
+static uint32_t hash_key(const llmc_value *key, uint32_t seed) {
+    uint64_t hash = hash_into(14695981039346656037u ^ seed, key);
     return (uint32_t)(hash ^ (hash >> 32));
 }
+
+static int equal_keys(const llmc_value *a, const llmc_value *b);
 
 static llmc_dict_entry *find_entry(const llmc_dict *dict, const llmc_value *key) {
     if (!dict->slots) {
         for (uint32_t i = 0; i < dict->count; i++) {
-            if (llmc_value_equal(&dict->entries[i].key, key)) return &dict->entries[i];
+            if (equal_keys(&dict->entries[i].key, key)) return &dict->entries[i];
         }
         return NULL;
     }
     uint32_t mask = dict->n_slots - 1;
-    for (uint32_t at = hash_key(key) & mask; dict->slots[at]; at = (at + 1) & mask) {
+    for (uint32_t at = hash_key(key, dict->seed) & mask; dict->slots[at]; at = (at + 1) & mask) {
         llmc_dict_entry *entry = &dict->entries[dict->slots[at] - 1];
-        if (llmc_value_equal(&entry->key, key)) return entry;
+        if (equal_keys(&entry->key, key)) return entry;
     }
     return NULL;
 }
 
 static void enter_slot(llmc_dict *dict, uint32_t number) {
     uint32_t mask = dict->n_slots - 1;
-    uint32_t at = hash_key(&dict->entries[number].key) & mask;
+    uint32_t at = hash_key(&dict->entries[number].key, dict->seed) & mask;
     while (dict->slots[at]) at = (at + 1) & mask;
     dict->slots[at] = number + 1;
 }
@@ -133,6 +142,7 @@ static int index_dict(llmc_arena *arena, llmc_dict *dict) {
 
 int llmc_value_put(llmc_arena *arena, llmc_value *value, llmc_value key, llmc_value item) {
     llmc_dict *dict = value->as.dict;
+    if (!llmc_arena_work(arena, 16 + (key.type == LLMC_STRING ? key.size / 16 : 0))) return 0;
     llmc_dict_entry *entry = find_entry(dict, &key);
     if (entry) {
         entry->value = item;
@@ -187,30 +197,24 @@ int llmc_value_number(const llmc_value *value, double *real) {
     return 1;
 }
 
-static int equal_at(const llmc_value *a, const llmc_value *b, int depth);
-
-static int equal_lists(const llmc_value *a, const llmc_value *b, int depth) {
-    if (a->as.list == b->as.list) return 1;
-    if (a->kind != b->kind || a->kind >= LLMC_KIND_VIEW || a->as.list->count != b->as.list->count) return 0;
-    for (uint32_t i = 0; i < a->as.list->count; i++) {
-        if (!equal_at(&a->as.list->items[i], &b->as.list->items[i], depth + 1)) return 0;
+static int hashable_within(const llmc_value *value, uint32_t *left) {
+    if (*left == 0 || value->type == LLMC_DICT || (value->type == LLMC_LIST && value->kind != LLMC_KIND_TUPLE)) return 0;
+    --*left;
+    if (value->type != LLMC_LIST) return 1;
+    for (uint32_t i = 0; i < value->as.list->count; i++) {
+        if (!hashable_within(&value->as.list->items[i], left)) return 0;
     }
     return 1;
 }
 
-static int equal_dicts(const llmc_value *a, const llmc_value *b, int depth) {
-    if (a->as.dict == b->as.dict) return 1;
-    if (a->as.dict->count != b->as.dict->count) return 0;
-    for (uint32_t i = 0; i < a->as.dict->count; i++) {
-        const llmc_value *other = llmc_value_get(b, &a->as.dict->entries[i].key);
-        if (!other || !equal_at(&a->as.dict->entries[i].value, other, depth + 1)) return 0;
-    }
-    return 1;
+int llmc_value_hashable(const llmc_value *value) {
+    uint32_t left = LLMC_TEMPLATE_MAX_NESTING;
+    return hashable_within(value, &left);
 }
 
-static int equal_at(const llmc_value *a, const llmc_value *b, int depth) {
+/* Scalars, tuples of them, and what is equal only to itself. */
+static int equal_keys(const llmc_value *a, const llmc_value *b) {
     double x = 0, y = 0;
-    if (depth > LLMC_TEMPLATE_MAX_NESTING) return 0;
     if (a->type <= LLMC_NONE) return a->type == b->type;
     if (a->type != LLMC_FLOAT && b->type != LLMC_FLOAT && llmc_value_number(a, &x) && llmc_value_number(b, &y)) {
         return a->as.integer == b->as.integer;
@@ -218,11 +222,54 @@ static int equal_at(const llmc_value *a, const llmc_value *b, int depth) {
     if (llmc_value_number(a, &x)) return llmc_value_number(b, &y) && x >= y && x <= y;
     if (a->type != b->type) return 0;
     if (a->type == LLMC_STRING) return a->size == b->size && memcmp(a->as.text, b->as.text, a->size) == 0;
-    if (a->type == LLMC_LIST) return equal_lists(a, b, depth);
-    if (a->type == LLMC_DICT) return equal_dicts(a, b, depth);
-    return a->as.text == b->as.text;
+    if (a->type != LLMC_LIST || a->as.list == b->as.list) return a->as.text == b->as.text;
+    if (a->kind != b->kind || a->as.list->count != b->as.list->count) return 0;
+    for (uint32_t i = 0; i < a->as.list->count; i++) {
+        if (!equal_keys(&a->as.list->items[i], &b->as.list->items[i])) return 0;
+    }
+    return 1;
 }
 
-int llmc_value_equal(const llmc_value *a, const llmc_value *b) {
-    return equal_at(a, b, 0);
+static int equal_at(llmc_arena *arena, const llmc_value *a, const llmc_value *b, int depth);
+
+/* Views are equal where Python's are: keys as sets and items as sets; values never. */
+static int equal_views(llmc_arena *arena, const llmc_list *x, const llmc_list *y, int depth) {
+    for (uint32_t i = 0; i < x->count; i++) {
+        int found = 0;
+        for (uint32_t j = 0; j < y->count && !found; j++) found = equal_at(arena, &x->items[i], &y->items[j], depth + 1);
+        if (!found) return 0;
+    }
+    return 1;
+}
+
+static int equal_lists(llmc_arena *arena, const llmc_value *a, const llmc_value *b, int depth) {
+    if (a->as.list == b->as.list) return 1;
+    if (a->kind != b->kind || a->kind >= LLMC_KIND_VALUES || a->as.list->count != b->as.list->count) return 0;
+    if (a->kind >= LLMC_KIND_ITEMS) return equal_views(arena, a->as.list, b->as.list, depth);
+    for (uint32_t i = 0; i < a->as.list->count; i++) {
+        if (!equal_at(arena, &a->as.list->items[i], &b->as.list->items[i], depth + 1)) return 0;
+    }
+    return 1;
+}
+
+static int equal_dicts(llmc_arena *arena, const llmc_value *a, const llmc_value *b, int depth) {
+    if (a->as.dict == b->as.dict) return 1;
+    if (a->as.dict->count != b->as.dict->count) return 0;
+    for (uint32_t i = 0; i < a->as.dict->count; i++) {
+        const llmc_value *other = llmc_value_get(b, &a->as.dict->entries[i].key);
+        if (!other || !equal_at(arena, &a->as.dict->entries[i].value, other, depth + 1)) return 0;
+    }
+    return 1;
+}
+
+static int equal_at(llmc_arena *arena, const llmc_value *a, const llmc_value *b, int depth) {
+    if (depth > LLMC_TEMPLATE_MAX_NESTING || !llmc_arena_work(arena, 2 + (a->type == LLMC_STRING ? a->size / 16 : 0))) return 0;
+    if (a->type != b->type) return equal_keys(a, b);
+    if (a->type == LLMC_LIST) return equal_lists(arena, a, b, depth);
+    if (a->type == LLMC_DICT) return equal_dicts(arena, a, b, depth);
+    return equal_keys(a, b);
+}
+
+int llmc_value_equal(llmc_arena *arena, const llmc_value *a, const llmc_value *b) {
+    return equal_at(arena, a, b, 0);
 }

@@ -21,12 +21,24 @@ typedef enum llmc_value_type {
     LLMC_MACRO,
     LLMC_FUNCTION,
     LLMC_METHOD,
+    LLMC_CYCLER,
+    LLMC_JOINER,
     LLMC_MISSING /* an argument that was not given; never seen by templates */
 } llmc_value_type;
 
 /* Python's sequences and iterators differ in how they print, compare, count and test true. */
-enum { LLMC_KIND_LIST, LLMC_KIND_TUPLE, LLMC_KIND_RANGE, LLMC_KIND_VIEW, LLMC_KIND_GENERATOR };
+enum {
+    LLMC_KIND_LIST,
+    LLMC_KIND_TUPLE,
+    LLMC_KIND_RANGE, /* behind its items lie three more: start, stop and step */
+    LLMC_KIND_ITEMS, /* views of a dict */
+    LLMC_KIND_KEYS,
+    LLMC_KIND_VALUES,
+    LLMC_KIND_GENERATOR /* gives its items once */
+};
 enum { LLMC_KIND_PLAIN, LLMC_KIND_MARKUP }; /* of strings */
+enum { LLMC_GROUP = 1 };
+enum { LLMC_KIND_UNSAFE = 255 }; /* of undefined: what the sandbox hides */
 
 typedef struct llmc_list llmc_list;
 typedef struct llmc_dict llmc_dict;
@@ -34,12 +46,13 @@ typedef struct llmc_loop llmc_loop;
 typedef struct llmc_macro llmc_macro;
 typedef struct llmc_method llmc_method;
 typedef struct llmc_builtin llmc_builtin;
+typedef struct llmc_cycler llmc_cycler;
 
 typedef struct llmc_value {
     uint8_t type;
     uint8_t kind;
-    uint16_t reserved;
-    uint32_t size; /* bytes of text */
+    uint16_t reserved; /* LLMC_GROUP: a tuple of groupby, with attributes; of what the sandbox hides: the owner's type */
+    uint32_t size;     /* bytes of text */
     union {
         const char *text; /* not NUL-terminated */
         int64_t integer;
@@ -51,6 +64,7 @@ typedef struct llmc_value {
         const llmc_macro *macro;
         const llmc_builtin *function;
         const llmc_method *method;
+        llmc_cycler *cycler; /* LLMC_CYCLER, LLMC_JOINER */
     } as;
 } llmc_value;
 
@@ -71,7 +85,7 @@ struct llmc_dict {
     uint32_t capacity;
     uint32_t *slots; /* hash table of entry number + 1, NULL while the dict is small */
     uint32_t n_slots;
-    uint32_t reserved;
+    uint32_t seed; /* of the hash, so that nobody can choose colliding keys */
 };
 
 /* Builders. Those that allocate return 0 when the arena is out of memory. */
@@ -85,7 +99,7 @@ int llmc_value_copy_text(llmc_arena *arena, const char *text, size_t size, llmc_
 int llmc_value_list(llmc_arena *arena, uint32_t capacity, int kind, llmc_value *out);
 int llmc_value_append(llmc_arena *arena, llmc_value *list, llmc_value item);
 int llmc_value_dict(llmc_arena *arena, uint32_t capacity, llmc_value *out);
-int llmc_value_put(llmc_arena *arena, llmc_value *dict, llmc_value key, llmc_value value); /* key: scalar; replaces */
+int llmc_value_put(llmc_arena *arena, llmc_value *dict, llmc_value key, llmc_value value); /* key: hashable; replaces */
 
 const llmc_value *llmc_value_get(const llmc_value *dict, const llmc_value *key); /* NULL if there is none */
 const char *llmc_value_type_name(const llmc_value *value);                       /* as Python says: "str", "dict"; static */
@@ -93,8 +107,10 @@ int llmc_value_is(const llmc_value *value, const char *text);                   
 int llmc_value_truth(const llmc_value *value);
 int llmc_value_number(const llmc_value *value, double *real); /* 1 for bool, int and float */
 
-/* Python's ==. Values nested deeper than LLMC_TEMPLATE_MAX_NESTING count as different. */
-int llmc_value_equal(const llmc_value *a, const llmc_value *b);
+/* Python's ==, counted as work; 0 also once the arena has failed. Values nested deeper than LLMC_TEMPLATE_MAX_NESTING count as
+ * different. */
+int llmc_value_equal(llmc_arena *arena, const llmc_value *a, const llmc_value *b);
+int llmc_value_hashable(const llmc_value *value); /* 1 if it can be a key: no list or dict, tuples up to 64 values in all */
 
 /* Renders with these globals: a dict built in an arena of the caller's. For the rest as llmc_template_render. */
 llmcall_status llmc_template_render_values(const llmc_template *compiled, const llmc_value *globals, int64_t now_unix_s,

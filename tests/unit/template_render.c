@@ -294,7 +294,7 @@ static void test_values_from_outside(void **state) {
     llmc_template *compiled = NULL;
     llmc_buffer out;
     llmc_env_init(&env, NULL);
-    llmc_arena_init(&arena, &env, 1 << 16);
+    llmc_arena_init(&arena, &env, 1 << 16, UINT64_MAX);
     assert_true(llmc_value_dict(&arena, 0, &globals) && llmc_value_list(&arena, 0, LLMC_KIND_LIST, &tools));
     assert_true(llmc_value_dict(&arena, 0, &tool));
     for (int i = 0; i < 40; i++) {
