@@ -185,18 +185,18 @@ FILTER(filter_forceescape) {
 
 /* Percent signs for all but what URLs may hold; in a query spaces are "+" and "/" is escaped too. */
 static int add_quoted_url(llmc_render *r, const llmc_value *value, int query, llmc_text *text) {
+    static const char HEX[] = "0123456789ABCDEF";
     llmc_value plain;
     if (!llmc_to_text(r, value, &plain)) return 0;
     for (uint32_t i = 0; i < plain.size && !text->failed; i++) {
         unsigned char c = (unsigned char)plain.as.text[i];
-        char hex[4];
+        const char escaped[3] = {'%', HEX[c >> 4], HEX[c & 15]};
         int letter = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-        int kept = letter || (c && strchr(query ? "_.-~" : "_.-~/", c));
-        if (query && c == ' ') snprintf(hex, sizeof hex, "+");
-        else snprintf(hex, sizeof hex, kept ? "%c" : "%%%02X", c);
-        llmc_text_add_literal(text, hex);
+        if (query && c == ' ') llmc_text_add(text, "+", 1);
+        else if (letter || (c && strchr(query ? "_.-~" : "_.-~/", c))) llmc_text_add(text, plain.as.text + i, 1);
+        else llmc_text_add(text, escaped, 3);
     }
-    return 1;
+    return llmc_render_step(r, plain.size * (size_t)16);
 }
 
 FILTER(filter_urlencode) {

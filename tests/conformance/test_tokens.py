@@ -46,11 +46,6 @@ def test_vectors_of_llama_cpp(name, vocabulary, vocabularies):
 # ---- Against the tokenizers package ----
 
 @pytest.fixture(scope="module")
-def model_fields(model_path):
-    return gguf.GGUFReader(str(model_path)).fields
-
-
-@pytest.fixture(scope="module")
 def oracle(model_fields):
     """SmolLM2's vocabulary in the tokenizers package, put together from the GGUF's lists as its tokenizer.json has it."""
     tokens = model_fields["tokenizer.ggml.tokens"].contents()
