@@ -57,6 +57,7 @@ typedef enum llmc_window_rope {
  * zeros. Each field is something that arch.c, weights.c or forward.c looks at. */
 typedef struct llmc_arch {
     const char *name;     /* general.architecture, and the prefix of the file's keys */
+    const char *models;   /* some that are of it, for the README */
     int rope;             /* LLMC_ROPE_* of backend.h */
     int rope_of_sections; /* LLMC_ROPE_* where the file has rope.dimension_sections; only if has_sections */
     uint8_t has_sections;

@@ -99,6 +99,10 @@ static const llmc_pre_kind kinds[] = {
     {"superbpe", {llmc_cut_numbers, llmc_cut_before_threes, llmc_cut_between_threes}, 0, 0},
 };
 
+const llmc_pre_kind *llmc_pre_at(size_t index) {
+    return index < sizeof kinds / sizeof *kinds ? &kinds[index] : NULL;
+}
+
 const llmc_pre_kind *llmc_pre_find(const char *name) {
     for (size_t i = 0; name && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kinds[i].name, name) == 0) return &kinds[i];

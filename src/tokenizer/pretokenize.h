@@ -19,6 +19,7 @@ typedef struct llmc_pre_kind {
     int ignore_merges;                     /* a piece that is a token needs no merges */
     int add_bos;                           /* unless the file says otherwise */
 } llmc_pre_kind;
+const llmc_pre_kind *llmc_pre_at(size_t index);       /* NULL: behind the last */
 const llmc_pre_kind *llmc_pre_find(const char *name); /* NULL: not known; name may be NULL */
 
 /* Immutable, for any number of threads. */

@@ -74,6 +74,11 @@ def readme_block(language):
     return re.search(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
 
 
+def test_page_of_models_is_current():
+    table = BUILD / "src" / "model_table"
+    subprocess.run([sys.executable, ROOT / "src" / "model" / "make_readme.py", table, "--check"], check=True)
+
+
 def test_readme_c_program(tmp_path, model_path):
     program = tmp_path / "program.c"
     program.write_text(readme_block("c").replace('"model.gguf"', f'"{model_path}"'))

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Writes src/model/README.md from what the library's own tables say: make_readme.py build/src/model_table [--check]
+
+The table of architectures also says which reference logits a row was checked against (tests/data/archs). --check writes nothing and
+exits with 1 if the page is not what would be written.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ARCHS = HERE.parent.parent / "tests" / "data" / "archs"
+OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against numpy, cosine"}
+
+INTRO = """# Models
+
+<!-- Written by make_readme.py from the library's tables; change those, or the script. -->
+A GGUF file becomes a model here: `gguf*.c` read the file, `arch.c` is the table of architectures, `hparams.c` the numbers of a
+model, `tensor_table.c` its tensors, `weights.c` their way to the backend, `forward.c` the operations of a step, and `experts.c`,
+`latent.c` and `recurrent.c` what is not plain attention and a plain feed-forward.
+
+## Architectures
+{n_archs} are served. The last column names what each was checked against: models of width 64 or 128 in `tests/data/archs` with
+llama.cpp's logits, F32 throughout. `tests/conformance/test_archs.py` holds them to an NMSE of 1e-8; where llama.cpp itself rounds,
+through its table of GELU in half precision, the bound is 2e-7, and two of those models are held to numpy at 1e-11 instead. The same
+test cuts, batches, caches and threads each model's prompt and wants the same bits, and with Q8_0 weights the same on every tier.
+
+| architecture | models of it | what it is made of | checked against |
+|---|---|---|---|
+"""
+
+TYPES = """
+## Tensor types
+Served: {served}.
+
+`tests/conformance/test_dequantize.py` compares each bit for bit with the Python `gguf` package. Known by name, so that an error says
+which tensor has it, but not served: {named}.
+
+## Pre-tokenizers
+{n_pre} names of `tokenizer.ggml.pre` for byte-level BPE: {pre}. Beside BPE there are the vocabularies of SentencePiece and WordPiece
+{more}and what they were checked against is in `tests/conformance/test_tokens.py`.
+
+## Adding an architecture
+A row in `arch.c`; a field in `llmc_arch` and one place that reads it where the row needs something that no other has; a file of its
+own where a layer is truly different. Then reference logits in `tests/data/archs`: the tests find them by themselves, and this page is
+written again (`src/model/make_readme.py build/src/model_table`).
+"""
+
+
+def checks():
+    """architecture -> names of its reference logits"""
+    found = {}
+    for path in sorted(ARCHS.glob("*.json")):
+        found.setdefault(json.loads(path.read_text())["architecture"], []).append(path.stem)
+    return found
+
+
+def page(table):
+    rows = [line.split("\t") for line in table.splitlines()]
+    archs = [row[1:] for row in rows if row[0] == "arch"]
+    types = [row[1:] for row in rows if row[0] == "type"]
+    pres = [f"`{row[1]}`" for row in rows if row[0] == "pre"]
+    checked = checks()
+    text = INTRO.format(n_archs=len(archs))
+    for name, models, features in archs:
+        against = ", ".join(f"`{stem}`" for stem in checked.get(name, [])) or OTHER_CHECKS.get(name, "nothing of its own: a sibling's row with another name")
+        text += f"| {name} | {models} | {features} | {against} |\n"
+    served = ", ".join(name for name, supported in types if supported == "1")
+    named = ", ".join(name for name, supported in types if supported == "0")
+    return text + TYPES.format(served=served, named=named, n_pre=len(pres), pre=", ".join(pres), more="")
+
+
+def main():
+    if len(sys.argv) not in (2, 3) or sys.argv[1] in ("-h", "--help"):
+        sys.exit(__doc__)
+    text = page(subprocess.run([sys.argv[1]], check=True, capture_output=True, text=True).stdout)
+    readme = HERE / "README.md"
+    if sys.argv[2:] == ["--check"]:
+        sys.exit(0 if readme.exists() and readme.read_text() == text else "src/model/README.md is out of date: run make_readme.py.")
+    readme.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
