@@ -59,7 +59,8 @@ llmcall_status llmc_json_load(const char *text, size_t size, const char *param, 
     if (status) return status;
     *out = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &what);
     if (*out) return LLMCALL_OK;
-    if (json_error_code(&what) == json_error_out_of_memory) return llmc_fail_memory(error, param);
+    /* Where memory fails, jansson often says nothing at all. */
+    if (json_error_code(&what) == json_error_out_of_memory || !what.text[0]) return llmc_fail_memory(error, param);
     return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, param, "%s is not JSON: line %d, column %d: %s.", param, what.line,
                      what.column, what.text);
 }

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "failing_alloc.h"
+#include "template/json.h"
 #include "template/template.h"
 #include "template/value.h"
 
@@ -197,7 +199,13 @@ static void *run_nested(void *failed) {
         {"{{", "1 or 2 + x * y ~ a|default(", "1", ")", "}}", 62},
         {"{% macro f(a=(1 is eq(1|default([2][f()])))) %}", "", "", "", "{% endmacro %}{{ f() }}", -1},
         {"{% macro f() %}{% for i in [1] %}{% call f() %}{% endcall %}{% endfor %}", "", "", "", "{% endmacro %}{{ f() }}", -1},
-        {"{% macro f(a) %}{{ f(", "[1 or 1 == a if ", "f(a)", " else 2]", ") }}{% endmacro %}{{ f(1) }}", -20}};
+        {"{% macro f(a) %}{{ f(", "[1 or 1 == a if ", "f(a)", " else 2]", ") }}{% endmacro %}{{ f(1) }}", -20},
+        {"{% macro f() %}{{ ('{:>{}}'|safe).format([f()]|map('title')|join, 3.5|round(2)) }}", "", "", "",
+         "{% endmacro %}{{ f() }}", -1},
+        {"{% for i in [1] recursive %}{{ '%*.*f' % (loop([i]), 2, 1) }}", "", "", "", "{% endfor %}", -1},
+        {"{% set n = namespace(x=1) %}", "{% set n.x = [n.x] %}", "{{ n.x|tojson }}{{ n.x|string == n.x|string }}", "", "", 64},
+        {"{% set n = namespace(x=1) %}", "{% set n.x = {'a': n.x} %}", "{{ n.x }}", "", "", 64},
+        {"{% set n = namespace(x=1) %}", "{% set n.x = (n.x,) %}", "{{ {n.x: 1}[n.x] }}", "", "", 63}};
     llmc_env env;
     llmc_env_init(&env, NULL);
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -220,17 +228,21 @@ static void *run_nested(void *failed) {
     return NULL;
 }
 
-static void test_nesting_on_a_small_stack(void **state) {
-    (void)state;
+static void on_a_small_stack(void *(*run)(void *)) {
     pthread_t thread;
     pthread_attr_t attributes;
     char failed[200] = "";
     pthread_attr_init(&attributes);
     assert_int_equal(pthread_attr_setstacksize(&attributes, SMALL_STACK), 0);
-    assert_int_equal(pthread_create(&thread, &attributes, run_nested, failed), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, run, failed), 0);
     pthread_join(thread, NULL);
     pthread_attr_destroy(&attributes);
     assert_string_equal(failed, "");
+}
+
+static void test_nesting_on_a_small_stack(void **state) {
+    (void)state;
+    on_a_small_stack(run_nested);
 }
 
 static const char EVERYTHING[] =
@@ -285,6 +297,128 @@ static void test_mutations(void **state) {
     assert_int_equal(alloc.live, 0);
 }
 
+/* ---- Budgets ----------------------------------------------------------------------------------------------------------- */
+
+/* Status of a template with n in it. */
+static llmcall_status render_n(const llmc_env *env, const char *format, unsigned n, size_t max, llmcall_error *error) {
+    char source[400];
+    llmc_buffer out;
+    llmcall_init(error, sizeof *error);
+    snprintf(source, sizeof source, format, n);
+    llmcall_status status = render(env, source, max, &out, error);
+    llmc_buffer_free(&out);
+    return status;
+}
+
+/* Each passes up to some n, and from the next one on fails with this sentence; where the cap is a number of the template's own,
+ * it is that n. */
+static void *run_to_caps(void *failed) {
+    static const struct {
+        const char *format, *says;
+        unsigned low, high, cap;
+    } ROWS[] = {
+        {"{%% for i in range(1000) %%}{%% for j in range(%u) %%}{{ i }}{%% endfor %%}{%% endfor %%}", "2000000 steps", 1, 9999,
+         0},
+        {"{%% for i in range(%u) %%}{%% endfor %%}", "range() of more than 100000 items", 1, 200000, LLMC_TEMPLATE_MAX_RANGE},
+        {"{{ ('x' * %u)|length }}", "2000000 steps", 1, 99999999, 0},
+        {"{%% set a = 'x' * %u %%}{%% set b = a + a %%}{%% set c = b + b %%}", "67108864 bytes", 1, 99999999, 0},
+        {"{{ ('x' * 1000 ~ 'y') * %u }}", "prompt exceeds 1048576 bytes", 1, 99999, (1 << 20) / 1001},
+        {"{%% macro f(n) %%}{%% if n %%}{{ f(n - 1) }}{%% endif %%}{%% endmacro %%}{{ f(%u) }}", "nested deeper than 384", 1,
+         999, 0},
+        {"{{ '%%.*f'|format(%u, 0.5)|length }}", "precision of more than 5000", 1, 99999, 5000}};
+    llmc_env env;
+    llmc_env_init(&env, NULL);
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        unsigned low = ROWS[i].low, high = ROWS[i].high;
+        llmcall_error error;
+        while (high - low > 1) {
+            unsigned middle = low + (high - low) / 2;
+            if (render_n(&env, ROWS[i].format, middle, 1 << 20, &error) == LLMCALL_OK) low = middle;
+            else high = middle;
+        }
+        int wrong = render_n(&env, ROWS[i].format, low, 1 << 20, &error) != LLMCALL_OK;
+        wrong |= render_n(&env, ROWS[i].format, low + 1, 1 << 20, &error) != LLMCALL_E_TEMPLATE;
+        wrong |= !strstr(error.message, ROWS[i].says) || (ROWS[i].cap && low != ROWS[i].cap);
+        if (wrong) sprintf(failed, "row %zu at %u: %.100s", i, low, error.message);
+    }
+    return NULL;
+}
+
+static void test_caps_on_a_small_stack(void **state) {
+    (void)state;
+    on_a_small_stack(run_to_caps);
+}
+
+/* ---- Variables as JSON ------------------------------------------------------------------------------------------------- */
+
+static const char VARIABLES[] =
+    "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"h\\u00e9\"}]}, {\"role\": "
+    "\"assistant\","
+    " \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": [1, -2.5, true, null, {}]}}}]}], \"n\": 1e3}";
+
+static llmcall_status render_json(const llmc_env *env, const char *source, const char *json, llmc_buffer *out,
+                                  llmcall_error *error) {
+    llmc_template *compiled = NULL;
+    json_t *variables = NULL;
+    llmc_buffer_init(out, env, 1 << 20);
+    llmcall_status status = llmc_json_load(json, strlen(json), "variables", &variables, error);
+    if (!status) status = llmc_template_compile(env, source, strlen(source), &compiled, error);
+    if (!status) status = llmc_template_render_json(compiled, variables, 0, out, error);
+    llmc_template_destroy(&compiled);
+    json_decref(variables);
+    return status;
+}
+
+static void test_json_variables(void **state) {
+    (void)state;
+    static const char SOURCE[] = "{% for m in messages %}{{ m.content[0].text if m.content }}{{ m.tool_calls|tojson if "
+                                 "m.tool_calls }}{% endfor %}{{ n }}{{ x }}";
+    llmc_env env;
+    llmc_buffer out;
+    failing_alloc alloc;
+    LLMCALL_INIT(llmcall_error, error);
+    failing_alloc_init(&alloc, &env);
+    assert_int_equal(render_json(&env, SOURCE, VARIABLES, &out, &error), LLMCALL_OK);
+    assert_string_equal(
+        out.data, "h\xC3\xA9[{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": [1, -2.5, true, null, {}]}}}]1000.0");
+    llmc_buffer_free(&out);
+    llmcall_status status = LLMCALL_E_NO_MEMORY;
+    for (long n = 1; status != LLMCALL_OK && n < 1000; n++) {
+        alloc.fail_at = n;
+        alloc.count = 0;
+        status = render_json(&env, SOURCE, VARIABLES, &out, &error);
+        llmc_buffer_free(&out);
+        assert_int_equal(alloc.live, 0);
+        assert_true(status == LLMCALL_OK || status == LLMCALL_E_NO_MEMORY);
+    }
+    assert_int_equal(status, LLMCALL_OK);
+}
+
+static void *run_nested_json(void *failed) {
+    llmc_env env;
+    llmc_env_init(&env, NULL);
+    for (int n = LLMC_JSON_MAX_DEPTH - 1; n <= LLMC_JSON_MAX_DEPTH; n++) {
+        char *inner = nested("[{\"a\": ", "1", "}]", n / 2), *json = calloc(1, strlen(inner) + 20);
+        llmc_buffer out;
+        LLMCALL_INIT(llmcall_error, error);
+        if (!json) abort();
+        sprintf(json, n % 2 ? "{\"x\": %s}" : "{\"x\": [%s]}", inner);
+        llmcall_status status =
+            render_json(&env, "{{ x|tojson == x|string }}{{ x == x }}{{ x|string|length > 9 }}", json, &out, &error);
+        if (status != (n < LLMC_JSON_MAX_DEPTH ? LLMCALL_OK : LLMCALL_E_ARGUMENT))
+            sprintf(failed, "depth %d: %.100s", n, error.message);
+        llmc_buffer_free(&out);
+        free(json);
+        free(inner);
+    }
+    return NULL;
+}
+
+static void test_nested_json_on_a_small_stack(void **state) {
+    (void)state;
+    on_a_small_stack(run_nested_json);
+}
+
 static void test_values_from_outside(void **state) {
     (void)state;
     static const char SOURCE[] = "{{ tools|tojson }}{{ tools[0].x + 1 }}";
@@ -324,6 +458,9 @@ int main(void) {
         cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_mutations),
         cmocka_unit_test(test_values_from_outside),
+        cmocka_unit_test(test_caps_on_a_small_stack),
+        cmocka_unit_test(test_json_variables),
+        cmocka_unit_test(test_nested_json_on_a_small_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
