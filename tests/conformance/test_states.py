@@ -113,6 +113,17 @@ def test_no_drafts(path, expected):
         assert engine.metrics().draft_tokens == 0
 
 
+def test_embeddings(path):
+    """Their prompts pass through the same states: a vector a token, alone, in chunks and beside an answer's."""
+    with llmcall.Engine(path, threads=1, prefix_cache=False, **SMALL) as alone:
+        rows, last = bits(alone.embed(TOKENS, pooling="none")), bits(alone.embed(TOKENS, pooling="last"))
+    with llmcall.Engine(path, threads=2, max_step_tokens=24, **SMALL) as engine:
+        for _ in range(2):
+            assert np.array_equal(bits(engine.embed(TOKENS, pooling="none")), rows)
+            assert np.array_equal(bits(engine.embed(TOKENS, pooling="last")), last)
+            answer(engine)
+
+
 def disturb(engine, number, stop, problems):
     """Calls of every shape, some of which are left in the middle."""
     try:
