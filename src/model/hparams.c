@@ -134,20 +134,25 @@ static void read_u32_or_array(key_reader *reader, const char *name, uint32_t *va
 static void read_head_counts(key_reader *reader, llmc_hparams *h) {
     uint8_t none[LLMC_MAX_LAYERS] = {0}, none_kv[LLMC_MAX_LAYERS] = {0};
     int may_be_none = h->arch->mixer != LLMC_MIXER_NONE && h->arch->recurrence == LLMC_RECURRENT_WITHOUT_HEADS;
-    uint32_t n = h->n_layers + h->n_extra_layers;
+    uint32_t n = h->n_layers + h->n_extra_layers, n_attending = 0;
     read_u32_or_array(reader, "attention.head_count", &h->n_heads, n, 1, MAX_HEADS, may_be_none ? none : NULL);
-    if (reader->status == LLMCALL_OK && h->n_heads == 0) fail_missing(reader);
     h->n_kv_heads = h->n_heads;
     read_u32_or_array(reader, "attention.head_count_kv", &h->n_kv_heads, n, 1, MAX_HEADS, may_be_none ? none_kv : NULL);
     for (uint32_t i = 0; i < h->n_layers; i++) {
         if (none_kv[i]) h->layer[i] |= LLMC_LAYER_RECURRENT;
+        else n_attending++;
     }
+    if (n_attending == 0) h->n_heads = h->n_kv_heads = 0;
+    if (reader->status != LLMCALL_OK || n_attending == 0 || h->n_heads > 0) return;
+    key_of(reader, "attention.head_count");
+    fail_missing(reader);
 }
 
 static void read_heads(key_reader *reader, llmc_hparams *h) {
     uint32_t value_length;
     if (h->arch->recurrence == LLMC_RECURRENT_ALL) return;
     read_head_counts(reader, h);
+    if (reader->status == LLMCALL_OK && h->n_heads == 0) return;
     if (reader->status == LLMCALL_OK && h->n_heads % h->n_kv_heads != 0) {
         fail_u32(reader, h->n_kv_heads, "a divisor of attention.head_count");
     }
@@ -405,6 +410,8 @@ static void read_experts(key_reader *reader, llmc_hparams *h) {
     require_u32(reader, "expert_used_count", &e->n_used, 1, e->n);
     e->n_ff = h->n_ff;
     read_u32_or_array(reader, "expert_feed_forward_length", &e->n_ff, h->n_layers + h->n_extra_layers, 1, MAX_FF, NULL);
+    if (reader->status == LLMCALL_OK && e->n_ff == 0) fail_missing(reader);
+    if (reader->status != LLMCALL_OK) return;
     read_u32(reader, "expert_shared_count", &n_shared, 0, MAX_EXPERTS);
     e->n_ff_shared = n_shared <= MAX_FF / e->n_ff ? n_shared * e->n_ff : MAX_FF;
     read_u32(reader, "expert_shared_feed_forward_length", &e->n_ff_shared, 0, MAX_FF);
@@ -492,6 +499,16 @@ static void check_recurrent_heads(key_reader *reader, const llmc_hparams *h) {
     }
 }
 
+/* Newer files may have one; it must not be computed as if it had none. */
+static void refuse_windows(key_reader *reader) {
+    uint32_t window = 0;
+    read_u32(reader, "attention.sliding_window", &window, 0, UINT32_MAX);
+    if (reader->status == LLMCALL_OK && window > 0) {
+        reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
+                                   "%s is %u; windows beside recurrent layers are not supported.", reader->key, window);
+    }
+}
+
 static void read_recurrent(key_reader *reader, llmc_hparams *h) {
     llmc_recurrent_params *r = &h->recurrent;
     if (h->arch->mixer != LLMC_MIXER_NONE) mark_recurrent(reader, h);
@@ -500,6 +517,7 @@ static void read_recurrent(key_reader *reader, llmc_hparams *h) {
     r->mixer = h->arch->mixer;
     const char *taps = r->mixer == LLMC_MIXER_CONV ? "shortconv.l_cache" : "ssm.conv_kernel";
     require_u32(reader, taps, &r->n_taps, LLMC_MIN_TAPS, LLMC_MAX_TAPS);
+    refuse_windows(reader);
     if (r->mixer == LLMC_MIXER_CONV) return;
     require_u32(reader, "ssm.inner_size", &r->inner, 1, MAX_WIDTH);
     require_u32(reader, "ssm.state_size", &r->state_size, 1, r->mixer == LLMC_MIXER_DELTA ? LLMC_MAX_DELTA_KEY : MAX_STATE);
@@ -531,7 +549,7 @@ static void read_sizes(key_reader *reader, llmc_hparams *h) {
     if (reader->status == LLMCALL_OK) {
         read_u32_or_array(reader, "feed_forward_length", &h->n_ff, h->n_layers, h->arch->no_ffn ? 0 : 1, MAX_FF, NULL);
         if (h->arch->no_ffn) h->n_ff = 0;
-        else if (reader->status == LLMCALL_OK && h->n_ff == 0) fail_missing(reader);
+        else if (reader->status == LLMCALL_OK && h->n_ff == 0 && h->arch->experts != LLMC_REQUIRED) fail_missing(reader);
     }
     h->n_layers -= h->n_extra_layers;
     read_f32(reader, eps, &h->norm_eps, 0.0f, 1.0f, &found);

@@ -11,20 +11,23 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ARCHS = HERE.parent.parent / "tests" / "data" / "archs"
-OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against numpy, cosine"}
+OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against numpy, cosine", "lfm2moe": "its recurrent layer against numpy, NMSE 1e-10",
+                "qwen35moe": "`qwen3next-moe` in its own form: both are Qwen3.5's layers and Qwen3-Next's feed-forward"}
 
 INTRO = """# Models
 
 <!-- Written by make_readme.py from the library's tables; change those, or the script. -->
 A GGUF file becomes a model here: `gguf*.c` read the file, `arch.c` is the table of architectures, `hparams.c` the numbers of a
 model, `tensor_table.c` its tensors, `weights.c` their way to the backend, `forward.c` the operations of a step, and `experts.c`,
-`latent.c` and `recurrent.c` what is not plain attention and a plain feed-forward.
+`latent.c` and `mixer_*.c` what is not plain attention and a plain feed-forward. Recurrent layers have a state for every sequence
+(`recurrent.h` says how large, `src/kv/README.md` when it is kept).
 
 ## Architectures
 {n_archs} are served. The last column names what each was checked against: models of width 64 or 128 in `tests/data/archs` with
 llama.cpp's logits, F32 throughout. `tests/conformance/test_archs.py` holds them to an NMSE of 1e-8; where llama.cpp itself rounds,
 through its table of GELU in half precision, the bound is 2e-7, and two of those models are held to numpy at 1e-11 instead. The same
-test cuts, batches, caches and threads each model's prompt and wants the same bits, and with Q8_0 weights the same on every tier.
+test cuts, batches, caches and threads each model's prompt and wants the same bits, and with Q8_0 weights the same on every tier;
+`test_states.py` does more of that with recurrent layers, and holds other shapes of them to numpy at 1e-10.
 
 | architecture | models of it | what it is made of | checked against |
 |---|---|---|---|
