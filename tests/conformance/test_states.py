@@ -2,9 +2,11 @@
 prefixes are found again: at page boundaries at which a state was kept (src/kv/README.md)."""
 import threading
 
+import fixtures
 import llmcall
 import numpy as np
 import pytest
+import reference_states
 
 NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe"]
 SMALL = {"context_length": 256}
@@ -196,3 +198,104 @@ def test_memory(path):
     with pytest.raises(llmcall.Error) as error:
         llmcall.Engine(path, threads=1, kv_bytes=1000)
     assert error.value.param == "kv_bytes"
+
+
+# ---- Shapes that the fixtures do not have, against numpy -------------------------------------------------------------------
+
+
+def one_layer(name, layer=0, **keys):
+    """A fixture cut to its recurrent layer, with other keys."""
+    spec = fixtures.description(name)
+    arch = spec["architecture"]
+    keys = {"block_count": 1, **keys}
+    changed = []
+    for key, kind, value in spec["keys"]:
+        own = key.split(".", 1)[1]
+        if kind.startswith("ARRAY") and own.startswith("attention."):
+            value = value[layer : layer + 1]
+        changed.append([key, kind, keys.get(own, value)])
+    tensors = []
+    for tensor, *rest in spec["tensors"]:
+        if tensor.startswith("blk."):
+            if not tensor.startswith(f"blk.{layer}."):
+                continue
+            tensor = "blk.0." + tensor.split(".", 2)[2]
+        tensors.append([tensor, *rest])
+    return {**spec, "architecture": arch, "keys": changed, "tensors": tensors}
+
+
+def reshape(spec, drop=(), **shapes):
+    """Tensors by what follows "blk.0.", with dots as __."""
+    shapes = {"blk.0." + name.replace("__", "."): shape for name, shape in shapes.items()}
+    spec["tensors"] = [[name, shapes.get(name, shape), *rest] for name, shape, *rest in spec["tensors"] if name[6:] not in drop]
+    return spec
+
+
+def mamba2_heads(heads, groups, state):
+    keys = {"ssm.time_step_rank": heads, "ssm.group_count": groups, "ssm.state_size": state}
+    conv = 128 + 2 * groups * state
+    return reshape(one_layer("mamba2-dense", **keys), ssm_in__weight=[128 + conv + heads, 64], ssm_conv1d__weight=[conv, 4],
+                   ssm_conv1d__bias=[conv], ssm_dt__bias=[heads], ssm_a=[heads, 1], ssm_d=[heads, 1],
+                   ssm_norm__weight=[groups, 128 // groups])
+
+
+def delta_heads(name, heads, groups, d, drop=()):
+    keys = {"ssm.time_step_rank": heads, "ssm.group_count": groups, "ssm.state_size": d, "ssm.inner_size": heads * d}
+    conv, inner = heads * d + 2 * groups * d, heads * d
+    return reshape(one_layer(name, **keys), drop, attn_qkv__weight=[conv, 64], attn_gate__weight=[inner, 64],
+                   ssm_in__weight=[conv + inner, 64], ssm_ba__weight=[2 * heads, 64], ssm_alpha__weight=[heads, 64],
+                   ssm_beta__weight=[heads, 64], ssm_conv1d__weight=[conv, 4], ssm_dt__bias=[heads], ssm_a=[heads],
+                   ssm_norm__weight=[d], ssm_out__weight=[64, inner])
+
+
+def lfm2_experts():
+    spec = reshape(one_layer("lfm2-dense", layer=1), ["ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"])
+    spec["architecture"] = "lfm2moe"
+    spec["keys"] = [[key.replace("lfm2.", "lfm2moe."), *rest] for key, *rest in spec["keys"]]
+    numbers = {"expert_count": 5, "expert_used_count": 2, "expert_feed_forward_length": 48, "expert_gating_func": 2}
+    spec["keys"] += [["lfm2moe." + key, "UINT32", value] for key, value in numbers.items()]
+    shapes = {"ffn_gate_inp.weight": [5, 64], "ffn_gate_exps.weight": [5, 48, 64], "ffn_up_exps.weight": [5, 48, 64],
+              "ffn_down_exps.weight": [5, 64, 48], "exp_probs_b.bias": [5]}
+    spec["tensors"] += [["blk.0." + name, shape, -0.35, 0.35] for name, shape in shapes.items()]
+    return spec
+
+
+SHAPES = {
+    "mamba2, one group": lambda: mamba2_heads(4, 1, 24),
+    "mamba2, groups of heads": lambda: mamba2_heads(8, 2, 16),
+    "lfm2": lambda: one_layer("lfm2-dense", layer=1),
+    "lfm2moe": lfm2_experts,
+    "qwen35, shared keys": lambda: delta_heads("qwen35-dense", 4, 2, 24),
+    "qwen35, one key": lambda: delta_heads("qwen35-dense", 3, 1, 40),
+    "qwen3next, shared keys": lambda: delta_heads("qwen3next-moe", 4, 2, 32),
+    "qwen3next, joined": lambda: delta_heads("qwen3next-moe", 4, 2, 24, ["attn_qkv.weight", "attn_gate.weight"]),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_against_numpy(shape, tmp_path, monkeypatch):
+    spec = SHAPES[shape]()
+    monkeypatch.setattr(fixtures, "description", lambda name: spec)
+    fixtures.build("changed", tmp_path / "model.gguf")
+    with llmcall.Engine(tmp_path / "model.gguf", threads=2, **SMALL) as engine:
+        assert fixtures.nmse(engine.score(TOKENS[:50]), reference_states.logits(spec, TOKENS[:50])) <= 1e-10
+
+
+def test_qwen35moe_is_both_others(tmp_path, monkeypatch):
+    """Its layers are Qwen3.5's, its feed-forward is Qwen3-Next's: with one key head for each head it is qwen3next with beta and
+    alpha in matrices of their own, whose logits llama.cpp gave."""
+    spec = fixtures.description("qwen3next-moe")
+    spec["architecture"] = "qwen35moe"
+    spec["keys"] = [[key.replace("qwen3next", "qwen35moe"), *rest] for key, *rest in spec["keys"]]
+    spec["keys"].append(["qwen35moe.rope.dimension_sections", "ARRAY_INT32", [8, 8, 8, 8]])
+    pairs = fixtures.uniform("blk.0.ssm_ba.weight", [4, 64], -0.35, 0.35)
+    own = fixtures.uniform
+    apart = {"blk.0.ssm_beta.weight": pairs[[0, 2]], "blk.0.ssm_alpha.weight": pairs[[1, 3]]}
+    spec["tensors"] = [row for row in spec["tensors"] if row[0] not in ("blk.0.ssm_ba.weight", "blk.0.ssm_in.weight")]
+    spec["tensors"] += [[name, [2, 64], 0, 0] for name in apart]
+    expected = fixtures.logits("qwen3next-moe")
+    monkeypatch.setattr(fixtures, "description", lambda name: spec)
+    monkeypatch.setattr(fixtures, "uniform", lambda name, *rest: apart[name] if name in apart else own(name, *rest))
+    fixtures.build("changed", tmp_path / "model.gguf")
+    with llmcall.Engine(tmp_path / "model.gguf", threads=2, **SMALL) as engine:
+        assert fixtures.nmse(engine.score(spec["tokens"]), expected) <= 1e-8
