@@ -82,9 +82,11 @@ static uint32_t boundary_of(const llmc_step_item *item) {
     return at > item->start ? at : 0;
 }
 
-/* Others may go for it: it is where somebody is likely to come again. */
-static int is_worth_others(const llmc_sequence *sequence, uint32_t at) {
-    return at == prompt_end(sequence) || at == sequence->branch || at > sequence->group->n_prompt;
+/* Others may go for it: it is where somebody is likely to come again. An answer's saves the least, only the answer, so those of
+ * all that run leave as many for prompts. */
+static int is_worth_others(const llmc_sched *sched, const llmc_sequence *sequence, uint32_t at) {
+    if (at > sequence->group->n_prompt) return llmc_kv_states_kept(sched->kv) >= 2 * sched->n_running;
+    return at == prompt_end(sequence) || at == sequence->branch;
 }
 
 void llmc_sched_state_snapshot(llmc_sched *sched, llmc_step_item *item) {
@@ -97,7 +99,7 @@ void llmc_sched_state_snapshot(llmc_sched *sched, llmc_step_item *item) {
     if (at == 0) return;
     int answer = at > group->n_prompt && llmc_kv_state_take(sched->kv, sequence->kept_page, &item->snapshot);
     sequence->kept_page = LLMC_SCHED_NO_PAGE;
-    if (answer || llmc_kv_state_acquire(sched->kv, is_worth_others(sequence, at), &item->snapshot)) {
+    if (answer || llmc_kv_state_acquire(sched->kv, is_worth_others(sched, sequence, at), &item->snapshot)) {
         item->snapshot_after = at - item->start;
     }
 }
