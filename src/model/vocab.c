@@ -144,6 +144,20 @@ static llmcall_status read_types(const llmc_env *env, const llmc_gguf *gguf, llm
     return status;
 }
 
+/* The character map of Unigram vocabularies, whose bytes some converters write as signed ones. */
+static llmcall_status read_charsmap(const llmc_gguf *gguf, llmc_vocab_source *source, llmcall_error *error) {
+    const char *key = "tokenizer.ggml.precompiled_charsmap";
+    llmc_gguf_array array;
+    int found = 0;
+    llmcall_status status = llmc_gguf_get_array(gguf, key, &array, &found, error);
+    if (status != LLMCALL_OK || !found) return status;
+    if (array.element_type != LLMC_GGUF_U8 && array.element_type != LLMC_GGUF_I8)
+        return fail_key(error, key, "is no array of bytes");
+    source->charsmap = array.data;
+    source->charsmap_size = array.count;
+    return LLMCALL_OK;
+}
+
 /* Converters write 0xffffffff for "none". */
 static llmcall_status read_special_ids(const llmc_gguf *gguf, llmc_vocab *vocab, llmcall_error *error) {
     llmc_vocab_source *source = &vocab->source;
@@ -230,6 +244,7 @@ llmcall_status llmc_vocab_read(const llmc_env *env, const llmc_gguf *gguf, llmc_
     if (status == LLMCALL_OK) status = read_merges(env, gguf, vocab, error);
     if (status == LLMCALL_OK) status = read_scores(env, gguf, vocab, error);
     if (status == LLMCALL_OK) status = read_types(env, gguf, vocab, error);
+    if (status == LLMCALL_OK) status = read_charsmap(gguf, &vocab->source, error);
     if (status == LLMCALL_OK) status = read_special_ids(gguf, vocab, error);
     if (status == LLMCALL_OK) status = read_switches(gguf, &vocab->source, error);
     if (status == LLMCALL_OK) read_swallow(gguf, &vocab->source);

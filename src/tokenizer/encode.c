@@ -3,6 +3,7 @@
 #include "core/utf8.h"
 #include "tokenizer/internal.h"
 #include "tokenizer/merge.h"
+#include "tokenizer/paths.h"
 #include "tokenizer/shield.h"
 #include "tokenizer/wordpiece.h"
 
@@ -111,8 +112,9 @@ static llmcall_status encode_pieces(encoder *e, const char *text, size_t size) {
 }
 
 static llmcall_status encode_fragment(encoder *e, const char *text, size_t size) {
+    const llmc_tokenizer *t = e->tokenizer;
     if (size == 0) return LLMCALL_OK;
-    switch (e->tokenizer->vocabulary.kind) {
+    switch (t->vocabulary.kind) {
     case LLMC_KIND_BPE:
         return encode_pieces(e, text, size);
     case LLMC_KIND_SPACED_BPE:
@@ -120,10 +122,15 @@ static llmcall_status encode_fragment(encoder *e, const char *text, size_t size)
     case LLMC_KIND_SPM:
         return encode_spm(e, text, size);
     case LLMC_KIND_WORDPIECE:
-        return llmc_wordpiece_encode(e->tokenizer, &e->merger, text, size);
-    default:
-        return LLMCALL_E_INTERNAL;
+        return llmc_wordpiece_encode(t, &e->merger, text, size);
+    case LLMC_KIND_UNIGRAM:
+        return llmc_unigram_encode(t, &e->merger, text, size);
+    case LLMC_KIND_RWKV:
+        return llmc_rwkv_encode(t, &e->merger, text, size);
+    case LLMC_KIND_PLAMO2:
+        return llmc_plamo2_encode(t, &e->merger, text, size);
     }
+    return LLMCALL_E_INTERNAL;
 }
 
 static int is_blank(char c) {

@@ -2,6 +2,7 @@
 #ifndef LLMC_TOKENIZER_INTERNAL_H
 #define LLMC_TOKENIZER_INTERNAL_H
 
+#include "tokenizer/charsmap.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/special.h"
 #include "tokenizer/trie.h"
@@ -17,6 +18,9 @@ struct llmc_tokenizer {
     int add_space_prefix;
     int line_tokens;              /* SPACED_BPE: a row of line feeds that is a token is that token */
     int lowercase, strip_accents; /* WORDPIECE */
+    llmc_charsmap charsmap;       /* UNIGRAM */
+    int merge_spaces;             /* UNIGRAM: tokenizer.ggml.remove_extra_whitespaces */
+    float unknown_score;          /* UNIGRAM */
 };
 
 #endif

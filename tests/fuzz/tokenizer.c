@@ -8,7 +8,7 @@
 #include "core/utf8.h"
 #include "tokenizer/tokenizer.h"
 
-enum { N_BYTES = 256, MAX_EXTRA = 32, MAX_TOKENS = 3 + N_BYTES + MAX_EXTRA, MAX_MERGES = 32 };
+enum { N_BYTES = 256, MAX_EXTRA = 32, MAX_TOKENS = 3 + N_BYTES + MAX_EXTRA, MAX_MERGES = 32, MAX_CHARSMAP = 4 + 4 * 255 + 256 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,6 +40,7 @@ typedef struct vocab {
     int32_t types[MAX_TOKENS];
     const char *merges[MAX_MERGES];
     uint32_t merge_sizes[MAX_MERGES];
+    uint8_t charsmap[MAX_CHARSMAP];
     llmc_vocab_source source;
 } vocab;
 
@@ -72,12 +73,32 @@ static void add_byte_tokens(vocab *v) {
     }
 }
 
+/* A character map of the right shape; its units and replacements are the input's. */
+static void take_charsmap(vocab *v, bytes *in) {
+    uint32_t units, texts;
+    const size_t n = take(in);
+    if (n == 0) return;
+    const char *from = take_text(in, 4 * n, &units);
+    units &= ~3u;
+    v->charsmap[0] = (uint8_t)units, v->charsmap[1] = (uint8_t)(units >> 8);
+    memcpy(v->charsmap + 4, from, units);
+    from = take_text(in, take(in), &texts);
+    memcpy(v->charsmap + 4 + units, from, texts);
+    v->source.charsmap = v->charsmap;
+    v->source.charsmap_size = 4 + units + texts + 1;
+}
+
+/* The first byte: three bits for the model, four for the pre-tokenizer, and one between the first two models. */
 static void build(vocab *v, bytes *in) {
-    static const char *const pres[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "unheard-of"};
+    static const char *const models[] = {"gpt2", "gemma4", "bert", "t5", "rwkv", "plamo2", "unheard-of", "gpt2"};
+    static const char *const pres[] = {"gpt-2",       "smollm",       "llama-bpe", "qwen2",   "qwen35",   "unheard-of",
+                                       "deepseek-v3", "deepseek-llm", "gpt-4o",    "kimi-k2", "tiny_aya", "afmoe",
+                                       "chameleon",   "superbpe",     "falcon",    "bloom"};
     const uint8_t kind = take(in);
+    const int byte_level = !(kind & 1) && (kind >> 5 == 0 || kind >> 5 == 7);
     memset(v, 0, sizeof *v);
-    v->source = (llmc_vocab_source){.model = kind & 1 ? "llama" : "gpt2",
-                                    .pre = pres[(kind >> 1) % 6],
+    v->source = (llmc_vocab_source){.model = kind & 1 ? "llama" : models[kind >> 5],
+                                    .pre = pres[(kind >> 1) % 16],
                                     .texts = v->texts,
                                     .text_sizes = v->sizes,
                                     .scores = v->scores,
@@ -98,8 +119,10 @@ static void build(vocab *v, bytes *in) {
                                     .add_eos = -1,
                                     .add_space_prefix = 0,
                                     .remove_extra_whitespaces = -1};
-    if (kind & 1) add_byte_tokens(v);
-    else add_byte_level(v);
+    if (byte_level) add_byte_level(v);
+    else add_byte_tokens(v);
+    if (kind >> 5 == 2) v->source.cls = 1, v->source.sep = 2;
+    if (kind >> 5 == 3) take_charsmap(v, in);
     for (uint32_t i = take(in) % MAX_EXTRA; i > 0 && in->size; i--) {
         uint32_t length;
         const uint8_t shape = take(in);
@@ -115,6 +138,7 @@ static void build(vocab *v, bytes *in) {
 
 /* Ordinary tokens only: then what comes out is what went in. */
 static int faithful(const vocab *v) {
+    if (strcmp(v->source.model, "gpt2") != 0 && strcmp(v->source.model, "llama") != 0) return 0;
     for (uint32_t id = 0; id < v->source.n_tokens; id++) {
         const int32_t type = v->types[id];
         if (type != LLMC_TOKEN_NORMAL && !(type == LLMC_TOKEN_BYTE && id < 3 + N_BYTES) && id >= 3) return 0;

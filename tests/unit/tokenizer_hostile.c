@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -188,12 +189,15 @@ static llmcall_status create_and_encode(const vocab *v, const llmc_env *env) {
 
 static void memory_may_run_out_anywhere(void **state) {
     (void)state;
-    static const char *const models[] = {"gpt2", "llama", "gemma4", "bert"};
+    static const char *const models[] = {"gpt2", "llama", "gemma4", "bert", "t5", "rwkv"};
     for (size_t kind = 0; kind < sizeof models / sizeof *models; kind++) {
         vocab v;
         base(&v);
         v.source.model = models[kind];
         v.source.bos = 1;
+        static const uint8_t charsmap[] = {4, 0, 0, 0, 0, 0, 0, 0, 'a', 0};
+        v.source.charsmap = charsmap;
+        v.source.charsmap_size = sizeof charsmap;
         for (long n = 1;; n++) {
             failing_alloc alloc;
             llmc_env env;
@@ -208,12 +212,45 @@ static void memory_may_run_out_anywhere(void **state) {
     }
 }
 
+/* Every token that a row of one letter can hold, and one that it cannot: each place is looked at as far as keys go, and no
+ * further. */
+static void long_keys_cost_a_bounded_time(void **state) {
+    (void)state;
+    static const char *const models[] = {"t5", "rwkv", "bert"};
+    static char key[513];
+    enum { SIZE = 1 << 16 };
+    llmc_env env;
+    llmc_env_init(&env, NULL);
+    char *text = malloc(SIZE);
+    assert_non_null(text);
+    memset(text, 'a', SIZE);
+    memset(key, 'a', 511);
+    key[511] = 'b';
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        vocab v;
+        llmc_token_list list = {0};
+        vocab_init(&v, models[i], NULL);
+        for (int k = 0; k < 300; k++) vocab_add(&v, "", LLMC_TOKEN_NORMAL, -1);
+        for (int k = 0; k < 300; k++) {
+            v.texts[k] = key + (k ? 511 - k : 0);
+            v.sizes[k] = k ? (uint32_t)k : 512;
+        }
+        llmc_tokenizer *t = vocab_open(&v, &env);
+        assert_int_equal(llmc_tokenizer_encode(t, text, SIZE, 0, &list, NULL), LLMCALL_OK);
+        assert_true(list.n <= SIZE);
+        llmc_token_list_free(&env, &list);
+        llmc_tokenizer_destroy(&t);
+    }
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_kinds_are_named),        cmocka_unit_test(bad_tokens_are_refused),
         cmocka_unit_test(bad_merges_are_refused),         cmocka_unit_test(bad_special_ids_are_refused),
         cmocka_unit_test(odd_vocabularies_are_served),    cmocka_unit_test(scores_that_are_no_numbers_do_no_harm),
         cmocka_unit_test(broken_utf8_is_named_by_offset), cmocka_unit_test(memory_may_run_out_anywhere),
+        cmocka_unit_test(long_keys_cost_a_bounded_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
