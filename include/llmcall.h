@@ -353,7 +353,7 @@ enum {
 
 typedef struct llmcall_model_options {
     uint32_t struct_size;
-    uint32_t vocab_only;        /* 1: tokenizer and template only, no weights */
+    uint32_t vocab_only;        /* 1: tokenizer and template only, no weights; what computes is LLMCALL_E_UNSUPPORTED */
     const char *path;           /* GGUF; of a split file the first part. NUL-terminated */
     const llmcall_reader *readers; /* instead of path: one a part */
     size_t n_readers;

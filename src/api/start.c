@@ -123,7 +123,10 @@ static int is_embedder(const llmc_runtime *runtime) {
 static llmcall_status check_use(const start *s, uint32_t n_candidates) {
     const char *name = s->request.model;
     const llmc_runtime *runtime = name[0] || n_candidates == 0 ? llmc_runtime_find(s->engine, name, NULL) : NULL;
-    if (!runtime || !runtime->sched || can_serve(s->use, runtime)) return LLMCALL_OK;
+    if (!runtime || can_serve(s->use, runtime)) return LLMCALL_OK;
+    if (!runtime->sched)
+        return llmc_fail(s->error, LLMCALL_E_UNSUPPORTED, "no_weights", "model",
+                         "%s was loaded with vocab_only: it has no weights to compute with.", runtime->name);
     if (s->use == LLMC_USE_RANK)
         return llmc_fail(s->error, LLMCALL_E_UNSUPPORTED, "no_rank_head", "model",
                          "%s has no head that ranks documents (cls.output.weight in its file).", runtime->name);

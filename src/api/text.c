@@ -394,7 +394,8 @@ static llmcall_status check_score(const llmc_runtime *runtime, const int32_t *to
                                   size_t capacity, llmcall_error *error) {
     uint32_t n_vocab = llmc_model_shape_of(runtime->model)->n_vocab;
     if (!runtime->sched)
-        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_weights", "model", "%s was loaded without weights.", runtime->name);
+        return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_weights", "model",
+                         "%s was loaded with vocab_only: it has no weights to compute with.", runtime->name);
     if (!llmc_model_shape_of(runtime->model)->causal)
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, "no_text_model", "model",
                          "%s is an encoder: it gives embeddings (llmcall_embed_texts), no logits.", runtime->name);

@@ -306,8 +306,10 @@ def test_two_models_of_one_name(fixture_path):
 
 def test_a_vocabulary_computes_nothing(vocabularies):
     with llmcall.Engine(vocabularies / "ggml-vocab-gpt-2.gguf", vocab_only=True, threads=1) as engine:
-        refused(lambda: engine.score([1]), Status.UNSUPPORTED, "model")
-        refused(lambda: engine.completions.create(prompt="a"), (Status.UNSUPPORTED, Status.NOT_FOUND), "model")
+        for call in (lambda: engine.score([1]), lambda: engine.completions.create(prompt="a"),
+                     lambda: engine.chat.completions.create(messages=[{"role": "user", "content": "a"}]),
+                     lambda: engine.chat.completions.create(messages=[{"role": "user", "content": "a"}], stream=True)):
+            refused(call, Status.UNSUPPORTED, "model", "vocab_only")
 
 
 def test_a_closed_engine(fixture_path):

@@ -271,7 +271,8 @@ static void models_by_name(void **state) {
     setup_request(&request, prompt, 3);
     llmcall_call *call;
     request.model = "words";
-    assert_int_equal(llmcall_start(engine, &request, &call, &error), LLMCALL_E_NOT_FOUND);
+    assert_int_equal(llmcall_start(engine, &request, &call, &error), LLMCALL_E_UNSUPPORTED);
+    assert_string_equal(error.code, "no_weights");
     request.model = "nobody";
     assert_int_equal(llmcall_start(engine, &request, &call, &error), LLMCALL_E_NOT_FOUND);
     assert_string_equal(error.param, "model");
