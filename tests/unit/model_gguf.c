@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <time.h>
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -20,6 +22,13 @@
 typedef struct counting_alloc {
     uint64_t now, peak;
 } counting_alloc;
+
+/* Nanoseconds that this process computed: what else the machine does is not the loader's fault. */
+static int64_t cpu_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
 
 static void *counting_allocate(void *user, void *old, size_t old_size, size_t new_size) {
     counting_alloc *c = user;
@@ -250,9 +259,9 @@ static void expect_refusal(const char *name, gguf_bytes *b, llmcall_status statu
     llmc_env env = counting_env(&c);
     LLMCALL_INIT(llmcall_error, error);
     llmc_gguf *g;
-    int64_t begin = llmc_now(&env);
+    int64_t begin = cpu_now();
     llmcall_status got = open_bytes(&env, b, &g, &error);
-    int64_t took = llmc_now(&env) - begin;
+    int64_t took = cpu_now() - begin;
     if (got != status || !strstr(error.message, word))
         fail_msg("%s: status %d (expected %d), message '%s' (expected '%s')", name, got, status, error.message, word);
     if (took > 100000000) fail_msg("%s: took %lld ns", name, (long long)took);
@@ -568,9 +577,9 @@ static void survives_all_mutations(void **state) {
         for (unsigned change = 1; change < 256; change++) {
             b.data[at] = (uint8_t)(original ^ change);
             llmc_gguf *g;
-            int64_t begin = llmc_now(&env);
+            int64_t begin = cpu_now();
             llmcall_status status = open_bytes(&env, &b, &g, NULL);
-            int64_t took = llmc_now(&env) - begin;
+            int64_t took = cpu_now() - begin;
             if (took > slowest) slowest = took;
             if (status == LLMCALL_OK) touch_everything(g);
             else assert_null(g);
