@@ -29,12 +29,17 @@ static void relu_squared(const float *gate, const float *up, uint32_t n, float *
     for (uint32_t i = 0; i < n; i++) y[i] = gate[i] < 0.0f ? 0.0f : gate[i] * gate[i];
 }
 
+static void soft_cap(float *x, uint32_t n, float cap) {
+    for (uint32_t i = 0; i < n; i++) x[i] = cap * llmc_tanhf(x[i] / cap);
+}
+
 void llmc_activation_kernels_init(llmc_activation_kernels *kernels, llmc_cpu_tier tier) {
     *kernels = (llmc_activation_kernels){.of = {[LLMC_SWIGLU] = swiglu,
                                                 [LLMC_GEGLU] = geglu,
                                                 [LLMC_SWIGLU_CLAMPED] = swiglu_clamped,
                                                 [LLMC_GELU] = gelu,
-                                                [LLMC_RELU_SQUARED] = relu_squared}};
+                                                [LLMC_RELU_SQUARED] = relu_squared},
+                                         .soft_cap = soft_cap};
     if (tier < LLMC_TIER_AVX2) return;
 #ifdef LLMC_X86
     llmc_activation_kernels_avx2(kernels);

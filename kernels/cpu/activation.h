@@ -12,6 +12,7 @@ typedef void (*llmc_activation_function)(const float *gate, const float *up, uin
 
 typedef struct llmc_activation_kernels {
     llmc_activation_function of[LLMC_ACTIVATIONS_KNOWN];
+    void (*soft_cap)(float *x, uint32_t n, float cap); /* x[i] = cap * tanh(x[i] / cap) */
 } llmc_activation_kernels;
 
 /* Equal bits on every tier. */

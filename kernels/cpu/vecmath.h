@@ -118,6 +118,13 @@ static inline __m256 llmc_silu8(__m256 x) {
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(minus)));
 }
 
+static inline __m256 llmc_tanh8(__m256 x) {
+    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
+    __m256 e = llmc_exp8(_mm256_mul_ps(_mm256_set1_ps(-2.0f), _mm256_andnot_ps(sign, x)));
+    __m256 y = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
+    return _mm256_or_ps(_mm256_andnot_ps(sign, y), _mm256_and_ps(sign, x));
+}
+
 static inline __m256 llmc_gelu8(__m256 x) {
     __m256 slope = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(LLMC_GELU_C3), _mm256_set1_ps(LLMC_GELU_C1));
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(_mm256_mul_ps(x, slope))));
@@ -173,6 +180,13 @@ static inline __m512 llmc_exp16_down(__m512 x) {
 static inline __m512 llmc_silu16(__m512 x) {
     __m512 minus = _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
     return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(minus)));
+}
+
+static inline __m512 llmc_tanh16(__m512 x) {
+    const __m512 sign = _mm512_set1_ps(-0.0f), one = _mm512_set1_ps(1.0f);
+    __m512 e = llmc_exp16(_mm512_mul_ps(_mm512_set1_ps(-2.0f), _mm512_andnot_ps(sign, x)));
+    __m512 y = _mm512_div_ps(_mm512_sub_ps(one, e), _mm512_add_ps(one, e));
+    return _mm512_or_ps(_mm512_andnot_ps(sign, y), _mm512_and_ps(sign, x));
 }
 
 static inline __m512 llmc_gelu16(__m512 x) {

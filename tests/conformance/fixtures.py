@@ -54,11 +54,15 @@ def logits(name):
     return np.fromfile(ARCHS / f"{name}.f32", dtype="<f4").reshape(len(spec["tokens"]), spec["n_vocab"])
 
 
-def build(name, path, seed=1, keys=(), tensors=()):
-    """Writes the GGUF of a description, with more keys and tensors, and returns the description."""
-    spec = description(name)
-    spec["keys"] += keys
-    spec["tensors"] += tensors
+def as_q8_0(data, tensor):
+    """A matrix as Q8_0, with its type; other tensors as they are."""
+    if not tensor.endswith(".weight") or data.ndim == 1 or data.shape[-1] % 32 or "norm" in tensor or "conv" in tensor:
+        return data, None
+    return gguf.quants.quantize(data, gguf.GGMLQuantizationType.Q8_0), gguf.GGMLQuantizationType.Q8_0
+
+
+def write(spec, path, seed=1, q8_0=False):
+    """The GGUF of a description; q8_0: with its matrices quantized."""
     writer = gguf.GGUFWriter(str(path), spec["architecture"])
     for key, kind, value in spec["keys"]:
         if kind.startswith("ARRAY"):
@@ -66,11 +70,22 @@ def build(name, path, seed=1, keys=(), tensors=()):
         else:
             writer.add_key_value(key, value, gguf.GGUFValueType[kind])
     for tensor, shape, low, high in spec["tensors"]:
-        writer.add_tensor(tensor, uniform(tensor, shape, low, high, seed))
+        data, kind = uniform(tensor, shape, low, high, seed), None
+        if q8_0:
+            data, kind = as_q8_0(data, tensor)
+        writer.add_tensor(tensor, data, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def build(name, path, seed=1, keys=(), tensors=()):
+    """Writes the GGUF of a description, with more keys and tensors, and returns the description."""
+    spec = description(name)
+    spec["keys"] += keys
+    spec["tensors"] += tensors
+    write(spec, path, seed)
     return spec
 
 

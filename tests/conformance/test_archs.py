@@ -2,7 +2,6 @@
 import threading
 
 import fixtures
-import gguf
 import llmcall
 import numpy as np
 import pytest
@@ -67,20 +66,11 @@ def test_same_bits(name, fixture_path):
 def windowed(name, path):
     """The fixture with a context of 2,048 and a window of some 40 positions."""
     spec = fixtures.description(name)
-    writer = gguf.GGUFWriter(str(path), spec["architecture"])
-    for key, kind, value in spec["keys"]:
-        if kind.startswith("ARRAY"):
-            writer.add_array(key, value)
-        else:
-            writer.add_key_value(key, 2048 if key.endswith(".context_length") else value, gguf.GGUFValueType[kind])
+    own = f"{spec['architecture']}."
+    spec["keys"] = [entry for entry in spec["keys"] if entry[0] != f"{own}context_length"] + [[f"{own}context_length", "UINT32", 2048]]
     if not any("sliding_window" in key for key, _, _ in spec["keys"]):
-        writer.add_uint32(f"{spec['architecture']}.attention.sliding_window", 40)
-    for tensor, shape, low, high in spec["tensors"]:
-        writer.add_tensor(tensor, fixtures.uniform(tensor, shape, low, high))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        spec["keys"].append([f"{own}attention.sliding_window", "UINT32", 40])
+    fixtures.write(spec, path)
 
 
 @pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gpt-oss-moe", "olmo2-dense"])
@@ -108,31 +98,9 @@ def test_windows_keep_what_they_need(name, tmp_path):
             assert results == [answer] * 4
 
 
-def quantized(name, path):
-    """The fixture with matrices of Q8_0."""
-    spec = fixtures.description(name)
-    writer = gguf.GGUFWriter(str(path), spec["architecture"])
-    for key, kind, value in spec["keys"]:
-        if kind.startswith("ARRAY"):
-            writer.add_array(key, value)
-        else:
-            writer.add_key_value(key, value, gguf.GGUFValueType[kind])
-    for tensor, shape, low, high in spec["tensors"]:
-        data = fixtures.uniform(tensor, shape, low, high)
-        matrix = tensor.endswith(".weight") and len(shape) > 1 and shape[-1] % 32 == 0 and "norm" not in tensor and "conv" not in tensor
-        if matrix:
-            writer.add_tensor(tensor, gguf.quants.quantize(data, gguf.GGMLQuantizationType.Q8_0), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-        else:
-            writer.add_tensor(tensor, data)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_quantized_same_bits_on_every_tier(name, fixture_path, tmp_path):
-    quantized(name, tmp_path / "q8.gguf")
+    fixtures.write(fixtures.description(name), tmp_path / "q8.gguf", q8_0=True)
     tokens = LONG[:70]
     expected = scores(tmp_path / "q8.gguf", tokens, threads=2, kv_type="f32")
     exact = scores(fixture_path(name), tokens, threads=2)
@@ -142,3 +110,55 @@ def test_quantized_same_bits_on_every_tier(name, fixture_path, tmp_path):
         got = score_on(tier, tmp_path / "q8.gguf", tokens, tmp_path / tier)
         reference = scores(tmp_path / "q8.gguf", tokens, threads=2)
         assert got is None or np.array_equal(bits(got), reference)
+
+
+# A number that an architecture cannot have: fixture, key, kind, value, code, what the error names.
+BAD_NUMBERS = [
+    ("deepseek2-moe", "attention.kv_lora_rank", "UINT32", 0, "FORMAT", "attention.kv_lora_rank"),
+    ("deepseek2-moe", "attention.key_length_mla", "UINT32", 64, "FORMAT", "attention.key_length_mla"),
+    ("deepseek2-moe", "attention.value_length_mla", "UINT32", 1 << 31, "FORMAT", "attention.value_length_mla"),
+    ("deepseek2-moe", "attention.key_length", "UINT32", 512, "FORMAT", "attention.key_length"),
+    ("deepseek2-moe", "expert_used_count", "UINT32", 3, "FORMAT", "expert_used_count"),
+    ("deepseek2-moe", "expert_count", "UINT32", 1 << 31, "FORMAT", "expert_count"),
+    ("deepseek2-moe", "expert_group_count", "UINT32", 3, "FORMAT", "expert_group_count"),
+    ("deepseek2-moe", "expert_gating_func", "UINT32", 4, "UNSUPPORTED", "expert_gating_func"),
+    ("deepseek2-moe", "expert_shared_count", "UINT32", 1 << 20, "FORMAT", "expert_shared_count"),
+    ("deepseek2-moe", "attention.q_lora_rank", "UINT32", 256, "FORMAT", "blk.0.attn_q_a.weight"),
+    ("qwen3moe-moe", "expert_feed_forward_length", "UINT32", 64, "FORMAT", "blk.0.ffn_gate_exps.weight"),
+    ("gpt-oss-moe", "attention.sliding_window", "UINT32", 1 << 31, "FORMAT", "attention.sliding_window"),
+    ("cohere2-dense", "attention.sliding_window_pattern", "ARRAY", [1], "FORMAT", "attention.sliding_window_pattern"),
+    ("gpt2-dense", "context_length", "UINT32", 512, "FORMAT", "position_embd.weight"),
+    ("falcon-dense", "attention.head_count_kv", "UINT32", 1, "FORMAT", "blk.0.attn_qkv.weight"),
+    ("gemma2-dense", "attn_logit_softcapping", "FLOAT32", float("nan"), "FORMAT", "attn_logit_softcapping"),
+    ("phi3-dense", "feed_forward_length", "UINT32", 48, "FORMAT", "blk.0.ffn_up.weight"),
+    ("llama-moe", "block_count", "UINT32", 1 << 31, "FORMAT", "block_count"),
+    ("llama-moe", "attention.head_count", "UINT32", 0, "FORMAT", "attention.head_count"),
+    ("granite-dense", "residual_scale", "FLOAT32", -1.0, "FORMAT", "residual_scale"),
+    ("glm4-dense", "nextn_predict_layers", "UINT32", 2, "FORMAT", "nextn_predict_layers"),
+]
+
+
+@pytest.mark.parametrize("name,key,kind,value,code,param", BAD_NUMBERS)
+def test_a_number_that_cannot_be_is_named(name, key, kind, value, code, param, tmp_path):
+    spec = fixtures.description(name)
+    own = f"{spec['architecture']}.{key}"
+    spec["keys"] = [entry for entry in spec["keys"] if entry[0] != own] + [[own, kind, value]]
+    fixtures.write(spec, tmp_path / "model.gguf")
+    with pytest.raises(llmcall.Error) as raised:
+        llmcall.Engine(tmp_path / "model.gguf", **OPTIONS)
+    assert raised.value.status == llmcall.Status[code]
+    assert raised.value.param.endswith(param) and param.split(".")[-1] in str(raised.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_tensor_is_missed(name, tmp_path):
+    """Without one of its tensors a file is refused by a name, unless the model may do without."""
+    spec = fixtures.description(name)
+    for i in [i for i, (tensor, *_) in enumerate(spec["tensors"]) if not tensor.startswith("blk.0.")]:
+        less = {**spec, "tensors": spec["tensors"][:i] + spec["tensors"][i + 1:]}
+        fixtures.write(less, tmp_path / "model.gguf")
+        try:
+            llmcall.Engine(tmp_path / "model.gguf", **OPTIONS).close()
+        except llmcall.Error as error:
+            assert error.code and error.param, spec["tensors"][i][0]

@@ -38,6 +38,27 @@ static void tiers_equal_portable(void **state) {
     }
 }
 
+static void soft_caps_are_equal(void **state) {
+    (void)state;
+    llmc_activation_kernels portable, other;
+    llmc_activation_kernels_init(&portable, LLMC_TIER_C);
+    uint64_t seed = 5;
+    for (int tier = LLMC_TIER_C; tier < LLMC_TIERS; tier++) {
+        if (!llmc_cpu_has_tier((llmc_cpu_tier)tier)) continue;
+        llmc_activation_kernels_init(&other, (llmc_cpu_tier)tier);
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            uint32_t n = sizes[s];
+            guarded a = guarded_make(n * 4), b = guarded_make(n * 4);
+            random_fill(&seed, a.data, n, 200.0f);
+            memcpy(b.data, a.data, n * 4);
+            portable.soft_cap(a.data, n, 30.0f);
+            other.soft_cap(b.data, n, 30.0f);
+            assert_memory_equal(a.data, b.data, n * 4);
+            guarded_free(&a), guarded_free(&b);
+        }
+    }
+}
+
 static double exact(int kind, double gate, double up) {
     const double pi = 3.141592653589793;
     double gelu = 0.5 * gate * (1 + tanh(sqrt(2 / pi) * (gate + 0.044715 * gate * gate * gate)));
@@ -127,8 +148,9 @@ static void exp_at_the_edges(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiers_equal_portable), cmocka_unit_test(activations_equal_doubles), cmocka_unit_test(tanh_is_accurate),
-        cmocka_unit_test(exp_is_accurate),      cmocka_unit_test(exp_at_the_edges),
+        cmocka_unit_test(tiers_equal_portable),      cmocka_unit_test(soft_caps_are_equal),
+        cmocka_unit_test(activations_equal_doubles), cmocka_unit_test(tanh_is_accurate),
+        cmocka_unit_test(exp_is_accurate),           cmocka_unit_test(exp_at_the_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,9 +58,19 @@ static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_GELU, gate, up, n, y);
 }
 
+static void soft_cap(float *x, uint32_t n, float cap) {
+    const __m256 factor = _mm256_set1_ps(cap);
+    for (uint32_t i = 0; i < n; i += 8) {
+        __m256i lanes = first_lanes(n - i);
+        __m256 y = llmc_tanh8(_mm256_div_ps(_mm256_maskload_ps(x + i, lanes), factor));
+        _mm256_maskstore_ps(x + i, lanes, _mm256_mul_ps(factor, y));
+    }
+}
+
 void llmc_activation_kernels_avx2(llmc_activation_kernels *kernels) {
     kernels->of[LLMC_SWIGLU] = swiglu;
     kernels->of[LLMC_GEGLU] = geglu;
     kernels->of[LLMC_SWIGLU_CLAMPED] = swiglu_clamped;
     kernels->of[LLMC_GELU] = gelu;
+    kernels->soft_cap = soft_cap;
 }

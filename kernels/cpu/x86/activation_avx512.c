@@ -49,9 +49,19 @@ static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_GELU, gate, up, n, y);
 }
 
+static void soft_cap(float *x, uint32_t n, float cap) {
+    const __m512 factor = _mm512_set1_ps(cap);
+    for (uint32_t i = 0; i < n; i += 16) {
+        __mmask16 lanes = (__mmask16)((1u << (n - i < 16 ? n - i : 16)) - 1u);
+        __m512 y = llmc_tanh16(_mm512_div_ps(_mm512_maskz_loadu_ps(lanes, x + i), factor));
+        _mm512_mask_storeu_ps(x + i, lanes, _mm512_mul_ps(factor, y));
+    }
+}
+
 void llmc_activation_kernels_avx512(llmc_activation_kernels *kernels) {
     kernels->of[LLMC_SWIGLU] = swiglu;
     kernels->of[LLMC_GEGLU] = geglu;
     kernels->of[LLMC_SWIGLU_CLAMPED] = swiglu_clamped;
     kernels->of[LLMC_GELU] = gelu;
+    kernels->soft_cap = soft_cap;
 }

@@ -1,7 +1,6 @@
 /* The CPU backend: made for a tier and a number of threads, and the walk of a step's operations by all of them together. */
 #include "backend/cpu/backend.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +8,6 @@
 
 #include "core/thread.h"
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/vecmath.h"
 
 /* --- a step --- */
 
@@ -52,7 +50,7 @@ static void norm_row(const llmc_cpu_thread *thread, const llmc_op_norm *op, uint
     if (op->norm == LLMC_NORM_LAYER)
         thread->backend->norm.layer_norm(src, op->weight, op->bias, op->width, op->eps, thread->row);
     if (op->norm != LLMC_NORM_NONE) src = thread->row;
-    for (uint32_t i = 0; i < op->width; i++) dst[i] = op->accumulate ? fmaf(src[i], op->scale, dst[i]) : src[i] * op->scale;
+    for (uint32_t i = 0; i < op->width; i++) dst[i] = op->accumulate ? dst[i] + src[i] * op->scale : src[i] * op->scale;
 }
 
 static void norm(const llmc_cpu_thread *thread, const llmc_op_norm *op) {
@@ -66,7 +64,7 @@ static void soft_cap(const llmc_cpu_thread *thread, const llmc_op_soft_cap *op) 
     for (uint32_t row = 0; row < op->n_rows; row++) {
         float *x = op->x + (size_t)row * op->width;
         llmc_cpu_share(thread, op->width, &begin, &end);
-        for (uint32_t i = begin; i < end; i++) x[i] = op->cap * llmc_tanhf(x[i] / op->cap);
+        thread->backend->activation.soft_cap(x + begin, end - begin, op->cap);
     }
 }
 

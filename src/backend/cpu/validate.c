@@ -146,7 +146,7 @@ static const char *gather_fault(const check *c, const llmc_op_gather *op) {
 
 static const char *norm_fault(const check *c, const llmc_op_norm *op) {
     if (op->n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
-    if (op->width > c->backend->scratch.max_width) return "input wider than reserved";
+    if (op->norm && op->width > c->backend->scratch.max_width) return "input wider than reserved";
     if (op->norm < LLMC_NORM_NONE || op->norm > LLMC_NORM_LAYER) return "unknown kind of norm";
     return !op->src || !op->dst || (op->norm && !op->weight) ? "an address is missing" : NULL;
 }
