@@ -10,7 +10,8 @@ typedef enum llmc_activation {
     LLMC_SWIGLU_CLAMPED = 2, /* g / (1 + exp(-1.702 g)) * (u + 1), g = min(gate, 7), u = up clamped to -7 .. 7: gpt-oss */
     LLMC_GELU = 3,           /* gelu(gate); up is not read, nor in what follows */
     LLMC_RELU_SQUARED = 4,   /* max(gate, 0)^2 */
-    LLMC_ACTIVATIONS_KNOWN = 5
+    LLMC_GELU_EXACT = 5,     /* gate * Phi(gate), the normal distribution's: BERT */
+    LLMC_ACTIVATIONS_KNOWN = 6
 } llmc_activation;
 
 static inline int llmc_activation_is_gated(int activation) {

@@ -24,6 +24,11 @@ static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu(gate[i]);
 }
 
+static void gelu_exact(const float *gate, const float *up, uint32_t n, float *y) {
+    (void)up;
+    for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu_exact(gate[i]);
+}
+
 static void relu_squared(const float *gate, const float *up, uint32_t n, float *y) {
     (void)up;
     for (uint32_t i = 0; i < n; i++) y[i] = gate[i] < 0.0f ? 0.0f : gate[i] * gate[i];
@@ -38,7 +43,8 @@ void llmc_activation_kernels_init(llmc_activation_kernels *kernels, llmc_cpu_tie
                                                 [LLMC_GEGLU] = geglu,
                                                 [LLMC_SWIGLU_CLAMPED] = swiglu_clamped,
                                                 [LLMC_GELU] = gelu,
-                                                [LLMC_RELU_SQUARED] = relu_squared},
+                                                [LLMC_RELU_SQUARED] = relu_squared,
+                                                [LLMC_GELU_EXACT] = gelu_exact},
                                          .soft_cap = soft_cap};
     if (tier < LLMC_TIER_AVX2) return;
 #ifdef LLMC_X86

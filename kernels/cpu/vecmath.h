@@ -54,6 +54,35 @@ static inline float llmc_gelu(float x) {
     return x / (1.0f + llmc_expf(x * fmaf(x * x, LLMC_GELU_C3, LLMC_GELU_C1)));
 }
 
+/* erfc(z) = t exp(P(t) - z^2), t = 1 / (1 + z / 2), to 1.2e-7 of it for z >= 0: Numerical Recipes, 6.2. */
+#define LLMC_ERFC_C0   -1.26551223f
+#define LLMC_ERFC_C1   1.00002368f
+#define LLMC_ERFC_C2   0.37409196f
+#define LLMC_ERFC_C3   0.09678418f
+#define LLMC_ERFC_C4   -0.18628806f
+#define LLMC_ERFC_C5   0.27886807f
+#define LLMC_ERFC_C6   -1.13520398f
+#define LLMC_ERFC_C7   1.48851587f
+#define LLMC_ERFC_C8   -0.82215223f
+#define LLMC_ERFC_C9   0.17087277f
+#define LLMC_ERFC_ROOT 0x1.6a09e6p-1f /* 1 / sqrt(2) */
+
+static inline float llmc_gelu_exact(float x) {
+    float z = fabsf(x) * LLMC_ERFC_ROOT;
+    float t = 1.0f / fmaf(z, 0.5f, 1.0f);
+    float p = fmaf(LLMC_ERFC_C9, t, LLMC_ERFC_C8);
+    p = fmaf(p, t, LLMC_ERFC_C7);
+    p = fmaf(p, t, LLMC_ERFC_C6);
+    p = fmaf(p, t, LLMC_ERFC_C5);
+    p = fmaf(p, t, LLMC_ERFC_C4);
+    p = fmaf(p, t, LLMC_ERFC_C3);
+    p = fmaf(p, t, LLMC_ERFC_C2);
+    p = fmaf(p, t, LLMC_ERFC_C1);
+    p = fmaf(p, t, LLMC_ERFC_C0);
+    float tail = 0.5f * t * llmc_expf(fmaf(-z, z, p));
+    return x * (x < 0.0f ? tail : 1.0f - tail);
+}
+
 /* From exp(-2 |x|): its absolute error is an ulp of 1. */
 static inline float llmc_tanhf(float x) {
     float e = llmc_expf(-2.0f * fabsf(x));
@@ -130,6 +159,24 @@ static inline __m256 llmc_gelu8(__m256 x) {
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(_mm256_mul_ps(x, slope))));
 }
 
+static inline __m256 llmc_gelu_exact8(__m256 x) {
+    const __m256 one = _mm256_set1_ps(1.0f), half = _mm256_set1_ps(0.5f);
+    __m256 z = _mm256_mul_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), x), _mm256_set1_ps(LLMC_ERFC_ROOT));
+    __m256 t = _mm256_div_ps(one, _mm256_fmadd_ps(z, half, one));
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_ERFC_C9), t, _mm256_set1_ps(LLMC_ERFC_C8));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C7));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C6));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C5));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C4));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C3));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C2));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C1));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C0));
+    __m256 tail = _mm256_mul_ps(_mm256_mul_ps(half, t), llmc_exp8(_mm256_fnmadd_ps(z, z, p)));
+    __m256 below = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return _mm256_mul_ps(x, _mm256_blendv_ps(_mm256_sub_ps(one, tail), tail, below));
+}
+
 /* llmc_sum16 from its second level on: the 8 sums of lanes i and i + 8. */
 static inline float llmc_sum8(__m256 sum) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
@@ -192,6 +239,24 @@ static inline __m512 llmc_tanh16(__m512 x) {
 static inline __m512 llmc_gelu16(__m512 x) {
     __m512 slope = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(LLMC_GELU_C3), _mm512_set1_ps(LLMC_GELU_C1));
     return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(_mm512_mul_ps(x, slope))));
+}
+
+static inline __m512 llmc_gelu_exact16(__m512 x) {
+    const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
+    __m512 z = _mm512_mul_ps(_mm512_andnot_ps(_mm512_set1_ps(-0.0f), x), _mm512_set1_ps(LLMC_ERFC_ROOT));
+    __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(z, half, one));
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_ERFC_C9), t, _mm512_set1_ps(LLMC_ERFC_C8));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C7));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C6));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C5));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C4));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C3));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C2));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C1));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C0));
+    __m512 tail = _mm512_mul_ps(_mm512_mul_ps(half, t), llmc_exp16(_mm512_fnmadd_ps(z, z, p)));
+    __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+    return _mm512_mul_ps(x, _mm512_mask_mov_ps(_mm512_sub_ps(one, tail), below, tail));
 }
 
 static inline float llmc_sum16_vector(__m512 lanes) {

@@ -15,12 +15,27 @@ typedef struct piece {
 
 /* ---- Models that read pairs: what the vocabulary puts around a text, twice ------------------------------------------------- */
 
-/* [BOS] query [EOS] document [EOS], as far as the vocabulary adds them. */
+static llmcall_status push(llmc_texts *t, llmc_token_list *list, int32_t id) {
+    if (list->n == list->capacity) {
+        int32_t *ids = llmc_realloc_array(&t->start.engine->env, list->ids, list->n + 1, sizeof *ids);
+        if (!ids) return llmc_fail_memory(t->start.error, "the tokens");
+        list->ids = ids;
+        list->capacity = list->n + 1;
+    }
+    list->ids[list->n++] = id;
+    return LLMCALL_OK;
+}
+
+/* [BOS] query [EOS] document [EOS], as far as the vocabulary adds them; with a separator before the document, where the model
+ * has one more. */
 static llmcall_status encode_pair(llmc_texts *t, llmc_text *text, const llmc_tokenizer *tokenizer, piece query,
                                   piece document) {
     llmc_token_list *list = &text->tokens;
     llmcall_error *error = t->start.error;
+    int32_t separator = llmc_tokenizer_special(tokenizer, LLMC_SPECIAL_SEP);
     llmcall_status status = llmc_tokenizer_encode(tokenizer, query.text, query.size, LLMC_ENCODE_BOS_EOS, list, error);
+    if (!status && separator >= 0 && llmc_model_shape_of(t->start.runtime->model)->pair_separator)
+        status = push(t, list, separator);
     size_t second = list->n;
     if (!status) status = llmc_tokenizer_encode(tokenizer, document.text, document.size, LLMC_ENCODE_BOS_EOS, list, error);
     if (status) return status;

@@ -115,8 +115,11 @@ llmcall_status llmc_texts_fit(llmc_texts *t, size_t i) {
 
 static llmcall_status submit_part(llmc_texts *t, const llmc_text *text, llmcall_call **out) {
     llmc_start *s = &t->start;
-    llmc_call_options options = {
-        .n_choices = 1, .embedding = t->rows + text->first_row * t->width, .pooling = t->pooling, .second = text->second};
+    const llmc_model_shape *shape = llmc_model_shape_of(s->runtime->model);
+    llmc_call_options options = {.n_choices = 1,
+                                 .embedding = t->rows + text->first_row * t->width,
+                                 .pooling = t->pooling,
+                                 .second = shape->n_token_types > 1 ? text->second : 0};
     llmcall_status status = llmc_call_create(s->engine, out, s->error);
     if (!status) status = llmc_call_prepare(*out, s->runtime, &options, s->error);
     llmc_sched_request request = {.user = *out,
@@ -128,7 +131,7 @@ static llmcall_status submit_part(llmc_texts *t, const llmc_text *text, llmcall_
                                   .arrival_ns = llmc_now(env_of(t)),
                                   .salt = s->admission.cache_salt,
                                   .hidden = llmc_embed_hidden(t->pooling),
-                                  .whole = !llmc_model_shape_of(s->runtime->model)->causal};
+                                  .whole = !shape->causal};
     if (!status) status = llmc_call_submit(*out, &request, s->error);
     if (status && *out) {
         llmc_call_release(*out);

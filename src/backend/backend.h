@@ -52,6 +52,7 @@ typedef struct llmc_batch {
     const llmc_segment *segments; /* in the order of their tokens, covering all of them */
     uint32_t n_outputs;
     const uint32_t *output_rows; /* (n_outputs) indices of tokens whose logits are wanted, rising */
+    const uint8_t *types;        /* (n_tokens), which text of a pair a token belongs to; NULL: all 0 */
     int hidden;                  /* for the model: every token's row goes through the last layer and the final norm */
 } llmc_batch;
 
@@ -92,9 +93,11 @@ typedef enum llmc_op_kind {
     LLMC_OP_HEADS         /* dst (rows, n_heads, weight rows) = each head's part of src . its own weight^T */
 } llmc_op_kind;
 
+enum { LLMC_BY_TOKEN = 0, LLMC_BY_POSITION = 1, LLMC_BY_TYPE = 2 };
+
 typedef struct llmc_op_embed {
     const llmc_weight *weight;
-    int by_position; /* rows by position instead, added to dst */
+    int by; /* LLMC_BY_*: which row a token takes; what is not by token is added to dst */
     float *dst;
 } llmc_op_embed;
 

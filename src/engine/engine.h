@@ -40,6 +40,7 @@ typedef struct llmc_runtime {
     uint32_t max_step_tokens, max_outputs;
     int32_t *tokens;               /* (max_step_tokens) */
     uint32_t *positions;           /* (max_step_tokens) */
+    uint8_t *types;                /* (max_step_tokens) 1: of the second text of a pair */
     llmc_segment *segments;        /* (max_step_tokens) */
     uint32_t *output_rows;         /* (max_outputs) */
     struct llmc_advance *advances; /* (max_step_tokens) the step's items, once its sequences may be gone */

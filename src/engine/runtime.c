@@ -52,10 +52,12 @@ static llmcall_status make_step_arrays(llmcall_engine *engine, llmc_runtime *run
     size_t n = runtime->max_step_tokens;
     runtime->tokens = llmc_alloc_array(env, n, sizeof *runtime->tokens);
     runtime->positions = llmc_alloc_array(env, n, sizeof *runtime->positions);
+    runtime->types = llmc_alloc_array(env, n, sizeof *runtime->types);
     runtime->segments = llmc_alloc_array(env, n, sizeof *runtime->segments);
     runtime->advances = llmc_alloc_array(env, n, sizeof *runtime->advances);
     runtime->output_rows = llmc_alloc_array(env, runtime->max_outputs, sizeof *runtime->output_rows);
-    if (!runtime->tokens || !runtime->positions || !runtime->segments || !runtime->advances || !runtime->output_rows)
+    if (!runtime->tokens || !runtime->positions || !runtime->types || !runtime->segments || !runtime->advances ||
+        !runtime->output_rows)
         return llmc_fail_memory(error, "the step's arrays");
     return LLMCALL_OK;
 }
@@ -103,6 +105,7 @@ void llmc_runtime_destroy(llmcall_engine *engine, llmc_runtime **handle) {
     llmc_model_destroy(&runtime->model);
     llmc_free(env, runtime->tokens);
     llmc_free(env, runtime->positions);
+    llmc_free(env, runtime->types);
     llmc_free(env, runtime->segments);
     llmc_free(env, runtime->advances);
     llmc_free(env, runtime->output_rows);

@@ -204,6 +204,7 @@ static void admit_call(llmcall_call *call, int64_t plan_ns, int64_t now_ns) {
 
 static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *segment, const llmc_step_item *item) {
     const llmc_sequence *sequence = item->sequence;
+    uint32_t second = call_of(item)->second;
     segment->first_token = batch->n_tokens;
     segment->n_tokens = item->n_tokens;
     segment->start = item->start;
@@ -217,6 +218,7 @@ static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *seg
         uint32_t row = batch->n_tokens + i;
         runtime->tokens[row] = sequence->tokens[item->start + i];
         runtime->positions[row] = item->start + i;
+        runtime->types[row] = second > 0 && item->start + i >= second;
         int last = i + item->n_drafts + 1 >= item->n_tokens; /* the last that is known, or a draft behind it */
         if (item->wants_logits == 2 || (item->wants_logits == 1 && last)) runtime->output_rows[batch->n_outputs++] = row;
     }
@@ -227,6 +229,7 @@ static void build_batch(llmc_runtime *runtime, const llmc_step *step, llmc_batch
     memset(batch, 0, sizeof *batch);
     batch->tokens = runtime->tokens;
     batch->positions = runtime->positions;
+    batch->types = runtime->types;
     batch->segments = runtime->segments;
     batch->output_rows = runtime->output_rows;
     for (uint32_t i = 0; i < step->n_items; i++) add_item(runtime, batch, &runtime->segments[i], &step->items[i]);

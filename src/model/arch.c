@@ -13,6 +13,7 @@
 #define HALVES          .rope = LLMC_ROPE_HALVES
 #define EXPERTS         .experts = LLMC_OPTIONAL, .experts_gating = LLMC_GATE_SOFTMAX
 #define POST_NORMS_ONLY .pre_norm = LLMC_PRE_NORM_NONE, .post_norms = 1
+#define ENCODER         .layer_norm = 1, .encoder = 1, .pre_norm = LLMC_PRE_NORM_NONE
 #define ONE_NORM        .pre_norm = LLMC_PRE_NORM_SHARED, .residual = LLMC_RESIDUAL_PARALLEL
 
 static const llmc_arch arch_table[] = {
@@ -73,6 +74,9 @@ static const llmc_arch arch_table[] = {
     {"qwen3next", "Qwen3-Next 80B-A3B", HALVES, .head_norm = LLMC_REQUIRED, .ffn_norm_named_post = 1, .gated_query = 1,
      .mixer = LLMC_MIXER_DELTA, .recurrence = LLMC_RECURRENT_BY_KEY, .grouped_keys = 1, .experts = LLMC_REQUIRED,
      .experts_gating = LLMC_GATE_SOFTMAX},
+    {"bert", "all-MiniLM, BGE, E5, GTE, Arctic Embed, cross-encoders", .rope = LLMC_ROPE_NONE, ENCODER, OPTIONAL_BIASES,
+     .positions = 1, .activation = LLMC_GELU_EXACT},
+    {"nomic-bert", "Nomic Embed 1, 1.5", HALVES, ENCODER, OPTIONAL_BIASES},
     {"deepseek2", "DeepSeek-V2, V3, R1, Kimi K2", .latent = 1, EXPERTS, .experts_unnormalized = 1, .temperature = 1},
 };
 

@@ -65,6 +65,8 @@ typedef struct llmc_arch {
     uint8_t layer_norm;      /* norms are layer norms, not RMS norms */
     llmc_presence norm_bias; /* *_norm.bias */
     llmc_pre_norm pre_norm;
+    uint8_t encoder;             /* BERT's block: no norm before, one behind each sum; one behind the embeddings, none before
+                                    logits, which there are not; token_types.weight; tokens see those behind them */
     uint8_t post_norms;          /* post_attention_norm, post_ffw_norm: of what is added */
     uint8_t ffn_norm_named_post; /* the feed-forward's norm is called post_attention_norm */
     llmc_residual residual;
@@ -177,6 +179,8 @@ typedef struct llmc_hparams {
     llmc_recurrent_params recurrent;
     int causal;                     /* a token sees those before it; 0: those behind it too */
     int32_t pooling;                /* LLMCALL_POOLING_*; AUTO: the file names none */
+    uint32_t n_token_types;         /* of an encoder: texts that it tells apart; else 0 */
+    int pair_separator;             /* a pair of texts has one more separator between its texts: RoBERTa's family */
     int ranks;                      /* the file has a head that ranks documents, see head.h */
     uint8_t layer[LLMC_MAX_LAYERS]; /* LLMC_LAYER_* */
     /* Recurrent layers have a state; those with a window keep their rows in a store of their own, if that is worth it

@@ -137,6 +137,8 @@ static void fill_shape(llmc_model_plan *plan) {
     s->causal = h->causal;
     s->pooling = h->pooling;
     s->ranks = h->ranks;
+    s->n_token_types = h->n_token_types;
+    s->pair_separator = h->pair_separator;
     snprintf(s->quantization, sizeof s->quantization, "%s", type ? type->name : "");
 }
 

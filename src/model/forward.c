@@ -50,7 +50,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         mixed,
         r * h->width,
         r * attended,
-        r * h->n_vocab,
+        h->causal ? r * h->n_vocab : 0, /* others have no logits */
     };
     for (int i = 0; i < LLMC_ACTIVATIONS; i++) sizes[i] = all[i] ? all[i] : 1;
 }
@@ -120,12 +120,22 @@ static void add_gather(writer *w, uint32_t width, const float *src, float *dst) 
 
 /* ---- The beginning -------------------------------------------------------------------------------------------------------- */
 
+static void add_norm_of_sum(writer *w, uint32_t rows, const float *norm, const float *bias, float *x) {
+    if (norm) (void)llmc_write_norm(w, rows, w->h->width, norm, bias, x, x);
+}
+
+static void add_rows(writer *w, const llmc_weight *weight, int by) {
+    if (!weight) return;
+    llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weight, .by = by, .dst = w->a->x};
+}
+
 static void add_embeddings(writer *w, uint32_t n_tokens) {
     const llmc_weights *weights = w->parts->weights;
     llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->token_embd, .dst = w->a->x};
     scale_rows(w, n_tokens, w->h->width, w->h->embedding_scale, w->a->x);
-    if (!weights->positions) return;
-    llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->positions, .by_position = 1, .dst = w->a->x};
+    add_rows(w, weights->positions, LLMC_BY_POSITION);
+    add_rows(w, weights->token_types, LLMC_BY_TYPE);
+    add_norm_of_sum(w, n_tokens, weights->embd_norm, weights->embd_norm_bias, w->a->x);
 }
 
 static void add_rope_tables(writer *w) {
@@ -244,6 +254,7 @@ static void add_down(writer *w, uint32_t layer, uint32_t rows, float *x) {
     m->input = LLMC_INPUT_ACTIVATION;
     m->activation = w->h->arch->activation;
     m->up = w->a->up;
+    add_norm_of_sum(w, rows, l->ffn_sum_norm, l->ffn_sum_norm_bias, x);
 }
 
 /* ---- Layers --------------------------------------------------------------------------------------------------------------- */
@@ -257,6 +268,7 @@ static void add_out(writer *w, uint32_t layer, uint32_t rows, const float *atten
     const llmc_hparams *h = w->h;
     const llmc_layer *l = &w->parts->weights->layers[layer];
     (void)llmc_write_residual(w, rows, attended_width(h, layer), attended, l->wo, l->bo, l->attn_post_norm, x);
+    add_norm_of_sum(w, rows, l->attn_sum_norm, l->attn_sum_norm_bias, x);
 }
 
 /* x += attended . wo, then the feed-forward, for the given rows. Where both read the layer's input, the feed-forward reads it
@@ -331,9 +343,9 @@ static void add_logits(writer *w, uint32_t rows, const float *x) {
     *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* No layer writes more than 20 operations; four before, two gathers, a norm, and the logits in three. */
+/* No layer writes more than 20 operations; six before, two gathers, a norm, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 20 * n_layers + 10;
+    return 20 * n_layers + 12;
 }
 
 /* The last layer and what follows, where every row is wanted. */
@@ -342,7 +354,7 @@ static uint32_t add_hidden(writer *w, uint32_t n_tokens, uint32_t n_outputs, con
     float *x = w->a->x;
     add_rest_of_layer(w, w->h->n_layers - 1, n_tokens, attended, x);
     if (n_outputs > 0) add_gather(w, w->h->width, x, w->a->x_out);
-    (void)llmc_write_norm(w, n_tokens, w->h->width, weights->output_norm, weights->output_norm_bias, x, x);
+    add_norm_of_sum(w, n_tokens, weights->output_norm, weights->output_norm_bias, x);
     if (n_outputs > 0) add_logits(w, n_outputs, w->a->x_out);
     return w->n;
 }

@@ -47,9 +47,27 @@ static llmcall_status read_pooling(const llmc_gguf *gguf, llmc_hparams *hparams,
     return LLMCALL_OK;
 }
 
+enum { MAX_TOKEN_TYPES = 256 };
+
+static llmcall_status read_token_types(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
+    static const char key[] = "tokenizer.ggml.token_type_count";
+    if (!hparams->arch->encoder) return LLMCALL_OK;
+    hparams->n_token_types = 1;
+    llmcall_status status = llmc_gguf_get_u32(gguf, key, &hparams->n_token_types, NULL, error);
+    if (status != LLMCALL_OK || (hparams->n_token_types >= 1 && hparams->n_token_types <= MAX_TOKEN_TYPES)) return status;
+    return llmc_fail(error, LLMCALL_E_FORMAT, NULL, key, "%s is %u; expected 1 to %d.", key, hparams->n_token_types,
+                     MAX_TOKEN_TYPES);
+}
+
+/* BERT marks the second text of a pair by type; models of one type by two separators. */
+static llmcall_status read_pair_separator(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
+    if (hparams->n_token_types > 1) return LLMCALL_OK;
+    return llmc_gguf_get_bool(gguf, "tokenizer.ggml.add_sep_token", &hparams->pair_separator, NULL, error);
+}
+
 static llmcall_status read_causal(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
     char key[96];
-    hparams->causal = 1;
+    hparams->causal = !hparams->arch->encoder;
     snprintf(key, sizeof key, "%s.attention.causal", hparams->arch->name);
     llmcall_status status = llmc_gguf_get_bool(gguf, key, &hparams->causal, NULL, error);
     if (status != LLMCALL_OK || hparams->causal || (hparams->window == 0 && hparams->recurrent.mixer == LLMC_MIXER_NONE))
@@ -95,6 +113,8 @@ static llmcall_status check_tensors(const llmc_gguf *gguf, const llmc_hparams *h
 llmcall_status llmc_head_read(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
     llmcall_status status = read_pooling(gguf, hparams, error);
     if (status == LLMCALL_OK) status = read_causal(gguf, hparams, error);
+    if (status == LLMCALL_OK) status = read_token_types(gguf, hparams, error);
+    if (status == LLMCALL_OK) status = read_pair_separator(gguf, hparams, error);
     if (status == LLMCALL_OK) status = check_tensors(gguf, hparams, error);
     return status;
 }

@@ -237,7 +237,8 @@ static llmcall_status check_batch(const llmc_model *model, const llmc_batch *bat
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "Token id %d is outside the vocabulary of %u tokens.",
                          batch->tokens[i], model->shape.n_vocab);
     }
-    if (segments_fit(model, batch) && rows_fit(batch)) return LLMCALL_OK;
+    int logits_fit = batch->n_outputs == 0 || model->shape.causal;
+    if (logits_fit && segments_fit(model, batch) && rows_fit(batch)) return LLMCALL_OK;
     return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "batch", "The step's segments or output rows contradict its tokens.");
 }
 

@@ -28,6 +28,8 @@ typedef struct llmc_model_shape {
     int kv_type;              /* LLMC_KV_* */
     int causal;               /* 0: every token of a text sees every other, so that a text is computed in one step */
     int32_t pooling;          /* LLMCALL_POOLING_* that the file names, AUTO if none */
+    uint32_t n_token_types;   /* of an encoder: values that batch->types may have; else 0 */
+    int pair_separator;       /* one more separator stands between the texts of a pair */
     int ranks;                /* has a head for llmc_model_rank */
     uint32_t max_step_tokens; /* limits->max_step_tokens; of a model that is not causal at least max_context */
 } llmc_model_shape;

@@ -30,6 +30,9 @@ enum { NAME_SIZE = 96 };
 static const llmc_tensor_row global_tensors[] = {
     MATRIX("token_embd.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_ALWAYS),
     MATRIX("position_embd.weight", GLOBAL(positions), LLMC_DIM_CONTEXT, LLMC_DIM_WIDTH, LLMC_NEED_POSITIONS),
+    MATRIX("token_types.weight", GLOBAL(token_types), LLMC_DIM_TOKEN_TYPES, LLMC_DIM_WIDTH, LLMC_NEED_ENCODER_OPTIONAL),
+    VECTOR("token_embd_norm.weight", GLOBAL(embd_norm), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
+    VECTOR("token_embd_norm.bias", GLOBAL(embd_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("output_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM),
     VECTOR("token_embd_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM_AS_EMBD),
     VECTOR("output_norm.bias", GLOBAL(output_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
@@ -79,6 +82,10 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_Q, LLMC_NEED_OUT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_ATTENDED_LATENT, LLMC_NEED_LATENT),
     VECTOR("attn_output.bias", LAYER(bo), LLMC_DIM_WIDTH, LLMC_NEED_OUT_BIAS),
+    VECTOR("attn_output_norm.weight", LAYER(attn_sum_norm), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
+    VECTOR("attn_output_norm.bias", LAYER(attn_sum_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
+    VECTOR("layer_output_norm.weight", LAYER(ffn_sum_norm), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
+    VECTOR("layer_output_norm.bias", LAYER(ffn_sum_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("post_attention_norm.weight", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
     VECTOR("ffn_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM),
     VECTOR("ffn_norm.bias", LAYER(ffn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BIAS),
@@ -225,6 +232,8 @@ uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
         return 2 * h->n_ff;
     case LLMC_DIM_VOCAB:
         return h->n_vocab;
+    case LLMC_DIM_TOKEN_TYPES:
+        return h->n_token_types;
     case LLMC_DIM_CONTEXT:
         return h->context_length;
     case LLMC_DIM_ROPE_PAIRS:
@@ -418,8 +427,12 @@ llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) 
         return required_if(a->positions);
     case LLMC_NEED_OUTPUT_BIAS:
         return a->output_bias;
+    case LLMC_NEED_ENCODER:
+        return required_if(a->encoder);
+    case LLMC_NEED_ENCODER_OPTIONAL:
+        return if_there(a->encoder, LLMC_OPTIONAL);
     case LLMC_NEED_OUTPUT_NORM:
-        return required_if(!a->output_norm_named_embd);
+        return required_if(!a->output_norm_named_embd && !a->encoder);
     case LLMC_NEED_OUTPUT_NORM_AS_EMBD:
         return required_if(a->output_norm_named_embd);
     case LLMC_NEED_CONV:

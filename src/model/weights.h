@@ -19,7 +19,11 @@ typedef struct llmc_layer {
     float *sinks;              /* (n_heads) */
     llmc_weight *wo;           /* (width, q) */
     float *bo;                 /* (width) */
-    float *ffn_norm;           /* (width) */
+    float *attn_sum_norm;      /* (width) of x once attention was added; NULL: none */
+    float *attn_sum_norm_bias;
+    float *ffn_sum_norm; /* (width) and once the feed-forward was */
+    float *ffn_sum_norm_bias;
+    float *ffn_norm; /* (width) */
     float *ffn_norm_bias;
     float *ffn_post_norm;       /* (width) of what the feed-forward adds */
     llmc_weight *w_gate, *w_up; /* (n_ff, width) */
@@ -56,9 +60,12 @@ typedef struct llmc_layer {
 } llmc_layer;
 
 typedef struct llmc_weights {
-    llmc_weight *token_embd; /* (n_vocab, width) */
-    llmc_weight *positions;  /* (context_length, width) learned embeddings of positions */
-    float *output_norm;      /* (width) */
+    llmc_weight *token_embd;  /* (n_vocab, width) */
+    llmc_weight *token_types; /* (n_token_types, width) */
+    float *embd_norm;         /* (width) of the embeddings' sum; NULL: none */
+    float *embd_norm_bias;
+    llmc_weight *positions; /* (context_length, width) learned embeddings of positions */
+    float *output_norm;     /* (width) */
     float *output_norm_bias;
     llmc_weight *output; /* (n_vocab, width); NULL: token_embd serves again */
     float *output_bias;  /* (n_vocab) */

@@ -24,6 +24,8 @@ INLINE __m256 apply(const llmc_activation activation, __m256 gate, __m256 up) {
         return _mm256_mul_ps(llmc_gelu8(gate), up);
     case LLMC_SWIGLU_CLAMPED:
         return clamped(gate, up);
+    case LLMC_GELU_EXACT:
+        return llmc_gelu_exact8(gate);
     default:
         return llmc_gelu8(gate);
     }
@@ -67,10 +69,15 @@ static void soft_cap(float *x, uint32_t n, float cap) {
     }
 }
 
+static void gelu_exact(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_GELU_EXACT, gate, up, n, y);
+}
+
 void llmc_activation_kernels_avx2(llmc_activation_kernels *kernels) {
     kernels->of[LLMC_SWIGLU] = swiglu;
     kernels->of[LLMC_GEGLU] = geglu;
     kernels->of[LLMC_SWIGLU_CLAMPED] = swiglu_clamped;
     kernels->of[LLMC_GELU] = gelu;
+    kernels->of[LLMC_GELU_EXACT] = gelu_exact;
     kernels->soft_cap = soft_cap;
 }

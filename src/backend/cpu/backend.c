@@ -17,11 +17,13 @@ static void embed(const llmc_cpu_thread *thread, const llmc_op_embed *op) {
     llmc_cpu_share(thread, thread->batch->n_tokens, &begin, &end);
     for (uint32_t i = begin; i < end; i++) {
         float *dst = op->dst + (size_t)i * cols;
-        if (!op->by_position) {
+        if (op->by == LLMC_BY_TOKEN) {
             llmc_unpack_row(packed, (uint32_t)thread->batch->tokens[i], dst);
             continue;
         }
-        llmc_unpack_row(packed, thread->batch->positions[i], thread->row);
+        const uint8_t *types = thread->batch->types;
+        uint32_t row = op->by == LLMC_BY_POSITION ? thread->batch->positions[i] : types ? types[i] : 0;
+        llmc_unpack_row(packed, row, thread->row);
         for (uint32_t j = 0; j < cols; j++) dst[j] += thread->row[j];
     }
 }
@@ -147,7 +149,7 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
 
 /* Operations that read nothing of the step and share no loop need no barrier between them. */
 static int stands_alone(const llmc_op *op) {
-    return (op->kind == LLMC_OP_EMBED && !op->u.embed.by_position) || op->kind == LLMC_OP_ROPE_TABLE;
+    return (op->kind == LLMC_OP_EMBED && op->u.embed.by == LLMC_BY_TOKEN) || op->kind == LLMC_OP_ROPE_TABLE;
 }
 
 static void run_thread(void *arg, int32_t index, int32_t n_threads) {

@@ -6,7 +6,7 @@ typedef struct check {
     const llmc_batch *batch;
     uint64_t max_page; /* of all segments */
     int64_t max_token;
-    uint32_t max_position;
+    uint32_t max_position, max_type;
 } check;
 
 /* Each test answers NULL or what is wrong; static text. */
@@ -46,6 +46,7 @@ static const char *batch_fault(check *c) {
         if (batch->tokens[i] < 0) return "a token id is negative";
         if (batch->tokens[i] > c->max_token) c->max_token = batch->tokens[i];
         if (batch->positions[i] > c->max_position) c->max_position = batch->positions[i];
+        if (batch->types && batch->types[i] > c->max_type) c->max_type = batch->types[i];
     }
     if (batch->n_outputs > batch->n_tokens || (batch->n_outputs && !batch->output_rows)) return "too many output rows";
     for (uint32_t i = 0; i < batch->n_outputs; i++) {
@@ -56,7 +57,10 @@ static const char *batch_fault(check *c) {
 
 static const char *embed_fault(const check *c, const llmc_op_embed *op) {
     if (!op->weight || !op->dst) return "an address is missing";
-    if (op->by_position) return c->max_position >= op->weight->packed.rows ? "a position is beyond those learned" : NULL;
+    if (op->by < LLMC_BY_TOKEN || op->by > LLMC_BY_TYPE) return "rows by what is not known";
+    if (op->by == LLMC_BY_POSITION)
+        return c->max_position >= op->weight->packed.rows ? "a position is beyond those learned" : NULL;
+    if (op->by == LLMC_BY_TYPE) return c->max_type >= op->weight->packed.rows ? "a type is beyond those learned" : NULL;
     return c->max_token >= (int64_t)op->weight->packed.rows ? "a token id is beyond the vocabulary" : NULL;
 }
 
