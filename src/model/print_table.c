@@ -19,6 +19,7 @@ static void say_positions(const llmc_arch *a) {
     say(a->rope == LLMC_ROPE_HALVES, "RoPE on halves");
     say(a->has_sections, "RoPE on neighbours, or on halves with sections");
     say(a->positions, "learned positions");
+    say(a->encoder, "token types, attention to both sides");
     say(a->no_rope_step > 0, "some layers without RoPE");
     say(a->temperature, "temperature by position");
 }
@@ -54,7 +55,8 @@ static void say_norms(const llmc_arch *a) {
 }
 
 static void say_feed_forward(const llmc_arch *a) {
-    static const char *const names[LLMC_ACTIVATIONS_KNOWN] = {"SwiGLU", "GeGLU", "clamped SwiGLU", "GELU", "squared ReLU"};
+    static const char *const names[LLMC_ACTIVATIONS_KNOWN] = {"SwiGLU", "GeGLU",        "clamped SwiGLU",
+                                                              "GELU",   "squared ReLU", "exact GELU"};
     if (a->no_ffn) return;
     say(1, names[a->activation]);
     say(a->experts == LLMC_OPTIONAL, "or experts");

@@ -163,6 +163,7 @@ def build_nomic(path, n_types=2, without=None, small=False):
     writer.add_token_type_count(n_types)
     writer.add_rope_freq_base(1000.0)
     if small:
+        writer.add_tokenizer_model("no_vocab")
         writer.add_vocab_size(128)
     else:
         minilm.copy_vocabulary(writer)
