@@ -61,8 +61,8 @@ def as_q8_0(data, tensor):
     return gguf.quants.quantize(data, gguf.GGMLQuantizationType.Q8_0), gguf.GGMLQuantizationType.Q8_0
 
 
-def write(spec, path, seed=1, q8_0=False):
-    """The GGUF of a description; q8_0: with its matrices quantized."""
+def write(spec, path, seed=1, q8_0=False, store=None):
+    """The GGUF of a description; q8_0: with its matrices quantized; store: another function in as_q8_0's place."""
     writer = gguf.GGUFWriter(str(path), spec["architecture"])
     for key, kind, value in spec["keys"]:
         if kind.startswith("ARRAY"):
@@ -71,8 +71,8 @@ def write(spec, path, seed=1, q8_0=False):
             writer.add_key_value(key, value, gguf.GGUFValueType[kind])
     for tensor, shape, low, high in spec["tensors"]:
         data, kind = uniform(tensor, shape, low, high, seed), None
-        if q8_0:
-            data, kind = as_q8_0(data, tensor)
+        if q8_0 or store:
+            data, kind = (store or as_q8_0)(data, tensor)
         writer.add_tensor(tensor, data, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

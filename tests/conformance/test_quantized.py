@@ -40,6 +40,25 @@ def test_logits_are_those_of_the_weights(name, model_of):
     assert fixtures.nmse(got, expected) <= bound
 
 
+def test_experts_in_mxfp4(tmp_path):
+    """gpt-oss as its files are, against the floats that the experts' bytes stand for."""
+    kind = gguf.GGMLQuantizationType.MXFP4
+
+    def quantize(values, tensor):
+        return (gguf.quants.quantize(values, kind), kind) if tensor.endswith("_exps.weight") else (values, None)
+
+    def round_to_type(values, tensor):
+        blocks, quantized = quantize(values, tensor)
+        return gguf.quants.dequantize(blocks, kind).astype(np.float32) if quantized else values, None
+
+    spec, logits = fixtures.description("gpt-oss-moe"), []
+    for store in (round_to_type, quantize):
+        fixtures.write(spec, tmp_path / "model.gguf", store=store)
+        with llmcall.Engine(tmp_path / "model.gguf", threads=2, kv_bytes=4 << 20, kv_type="f32") as engine:
+            logits.append(engine.score(spec["tokens"]))
+    assert 0 < fixtures.nmse(logits[1], logits[0]) <= 1e-3  # measured: 2.5e-4
+
+
 @pytest.mark.parametrize("name", ["IQ4_XS", "MXFP4"])
 def test_tiers_make_the_same_bits(name, model_of, tmp_path):
     found = {}
