@@ -241,6 +241,7 @@ typedef struct llmc_op_sigmoid {
     uint32_t n_blocks;
     uint32_t block;
     const float *gate;
+    int one_gate;       /* of a block: gate is a number, not (block) */
     uint32_t gate_row;  /* floats from a row's gate to the next one's */
     uint32_t gate_step; /* and from a block's to the next one's */
     float *dst;         /* (n_rows, n_blocks * block) */

@@ -53,9 +53,10 @@ static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, fl
     if (l->shared_router) {
         llmc_add_part(m, l->shared_router, NULL, w->a->router);
         llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid = (llmc_op_sigmoid){.n_rows = rows,
-                                                                         .n_blocks = w->h->experts.n_ff_shared,
-                                                                         .block = 1,
+                                                                         .n_blocks = 1,
+                                                                         .block = w->h->experts.n_ff_shared,
                                                                          .gate = w->a->router,
+                                                                         .one_gate = 1,
                                                                          .gate_row = 1,
                                                                          .dst = w->a->up};
     }

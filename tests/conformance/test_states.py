@@ -7,6 +7,7 @@ import llmcall
 import numpy as np
 import pytest
 import reference_states
+from isolated import run_python
 
 NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe"]
 SMALL = {"context_length": 256}
@@ -198,6 +199,34 @@ def test_memory(path):
     with pytest.raises(llmcall.Error) as error:
         llmcall.Engine(path, threads=1, kv_bytes=1000)
     assert error.value.param == "kv_bytes"
+
+
+MUTATE = """
+import random, re, sys
+import llmcall
+path, out = sys.argv[1:]
+data = open(path, "rb").read()
+header = max(m.end() for m in re.finditer(rb"weight|bias|ssm_a|ssm_d", data[:20000])) + 40
+numbers, loaded = random.Random(path), 0
+for _ in range(60):
+    changed = bytearray(data)
+    for _ in range(numbers.choice((1, 1, 2))):
+        at = numbers.randrange(24, header)
+        changed[at] = numbers.choice((0, 1, 2, 3, 4, 128, 255, changed[at] ^ 1 << numbers.randrange(8)))
+    open(out, "wb").write(changed)
+    try:
+        with llmcall.Engine(out, threads=1, context_length=64, kv_bytes=4 << 20, max_memory=256 << 20) as engine:
+            engine.score([1, 2, 3, 4, 5, 6, 7, 8])
+            loaded += 1
+    except llmcall.Error as error:
+        assert error.status and str(error)
+print(loaded)
+"""
+
+
+def test_changed_headers(path, tmp_path):
+    """A byte or two of keys and shapes changed: a model that runs, or an error; in a process of its own."""
+    assert 0 <= int(run_python(MUTATE, path, tmp_path / "changed.gguf")) < 60
 
 
 # ---- Shapes that the fixtures do not have, against numpy -------------------------------------------------------------------

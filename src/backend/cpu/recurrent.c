@@ -215,12 +215,20 @@ void llmc_cpu_group_norm(const llmc_cpu_thread *thread, const llmc_op_group_norm
     }
 }
 
+static void scale_by_sigmoid(const llmc_cpu_thread *thread, float gate, uint32_t n, float *y) {
+    float factor = 1.0f;
+    thread->backend->recurrent.sigmoid_gate(&gate, 1, &factor);
+    for (uint32_t i = 0; i < n; i++) y[i] = y[i] * factor;
+}
+
 void llmc_cpu_sigmoid(const llmc_cpu_thread *thread, const llmc_op_sigmoid *op) {
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, op->n_rows);
     for (uint32_t row; llmc_pool_loop_next(&loop, &row);) {
         for (uint32_t i = 0; i < op->n_blocks; i++) {
             const float *gate = op->gate + (size_t)row * op->gate_row + (size_t)i * op->gate_step;
-            thread->backend->recurrent.sigmoid_gate(gate, op->block, op->dst + ((size_t)row * op->n_blocks + i) * op->block);
+            float *dst = op->dst + ((size_t)row * op->n_blocks + i) * op->block;
+            if (op->one_gate) scale_by_sigmoid(thread, *gate, op->block, dst);
+            else thread->backend->recurrent.sigmoid_gate(gate, op->block, dst);
         }
     }
 }
