@@ -1,6 +1,6 @@
 /* The page table of the KV cache: reference counts, the prefix tree and the order of eviction. Called by the scheduler.
  *
- * Every page is its own tree node, so the tree needs no memory of its own. A node is found by (parent, salt, 16 tokens) through
+ * Every page is its own tree node, so the tree needs no memory of its own. A node is found by (parent, key, 16 tokens) through
  * one hash table. A published page is *active* while it is held or lies above an active one; the others wait in one list,
  * least recently used first. A node turns inactive no later than its parent does, hence stands before it in the list, hence
  * the head of the list is always a leaf: eviction takes the head and is O(1). */
@@ -25,19 +25,23 @@ static uint64_t mix(uint64_t hash, uint64_t value) {
     return hash ^ (hash >> 29);
 }
 
-static uint32_t bucket_of(const llmc_kv *kv, uint32_t parent, uint64_t salt, const int32_t *tokens) {
-    uint64_t hash = mix(mix(kv->seed, salt), parent);
+static int same_key(llmc_kv_key a, llmc_kv_key b) {
+    return a.salt == b.salt && a.adapter == b.adapter;
+}
+
+static uint32_t bucket_of(const llmc_kv *kv, uint32_t parent, llmc_kv_key key, const int32_t *tokens) {
+    uint64_t hash = mix(mix(mix(kv->seed, key.salt), key.adapter), parent);
     for (uint32_t i = 0; i < PAGE_TOKENS; i += 2) {
         hash = mix(hash, (uint64_t)(uint32_t)tokens[i] << 32 | (uint32_t)tokens[i + 1]);
     }
     return (uint32_t)(hash ^ (hash >> 32)) & (kv->n_buckets - 1);
 }
 
-static uint32_t find_node(const llmc_kv *kv, uint32_t parent, uint64_t salt, const int32_t *tokens) {
-    uint32_t node = kv->buckets[bucket_of(kv, parent, salt, tokens)];
+static uint32_t find_node(const llmc_kv *kv, uint32_t parent, llmc_kv_key key, const int32_t *tokens) {
+    uint32_t node = kv->buckets[bucket_of(kv, parent, key, tokens)];
     while (node != NO_PAGE) {
         const page *p = &kv->pages[node];
-        if (p->parent == parent && p->salt == salt && memcmp(p->tokens, tokens, sizeof p->tokens) == 0) break;
+        if (p->parent == parent && same_key(p->key, key) && memcmp(p->tokens, tokens, sizeof p->tokens) == 0) break;
         node = p->chain;
     }
     return node;
@@ -45,14 +49,14 @@ static uint32_t find_node(const llmc_kv *kv, uint32_t parent, uint64_t salt, con
 
 static void hash_insert(llmc_kv *kv, uint32_t node) {
     page *p = &kv->pages[node];
-    uint32_t *head = &kv->buckets[bucket_of(kv, p->parent, p->salt, p->tokens)];
+    uint32_t *head = &kv->buckets[bucket_of(kv, p->parent, p->key, p->tokens)];
     p->chain = *head;
     *head = node;
 }
 
 static void hash_remove(llmc_kv *kv, uint32_t node) {
     const page *p = &kv->pages[node];
-    uint32_t *link = &kv->buckets[bucket_of(kv, p->parent, p->salt, p->tokens)];
+    uint32_t *link = &kv->buckets[bucket_of(kv, p->parent, p->key, p->tokens)];
     while (*link != node) link = &kv->pages[*link].chain;
     *link = p->chain;
 }
@@ -207,7 +211,7 @@ int llmc_kv_prefix_cache_enabled(const llmc_kv *kv) {
 
 /* ---- Prefixes ---------------------------------------------------------------------------------------------------------- */
 
-uint32_t llmc_kv_extend(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t n_pages,
+uint32_t llmc_kv_extend(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32_t n_tokens, uint32_t n_pages,
                         uint32_t max_pages, uint32_t *pages) {
     if (!kv->enabled) return 0;
     uint32_t limit = n_tokens / PAGE_TOKENS;
@@ -215,7 +219,7 @@ uint32_t llmc_kv_extend(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint3
     uint32_t node = NO_PAGE;
     uint32_t n = 0;
     for (uint32_t i = 0; i < limit; i++) {
-        node = find_node(kv, node, salt, tokens + (size_t)i * PAGE_TOKENS);
+        node = find_node(kv, node, key, tokens + (size_t)i * PAGE_TOKENS);
         if (node == NO_PAGE || (i < n_pages && pages[i] != node)) break;
         if (i < n_pages) continue;
         hold(kv, node);
@@ -225,9 +229,9 @@ uint32_t llmc_kv_extend(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint3
     return n;
 }
 
-uint32_t llmc_kv_match(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t max_pages,
+uint32_t llmc_kv_match(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32_t n_tokens, uint32_t max_pages,
                        uint32_t *pages) {
-    return llmc_kv_extend(kv, salt, tokens, n_tokens, 0, max_pages, pages);
+    return llmc_kv_extend(kv, key, tokens, n_tokens, 0, max_pages, pages);
 }
 
 static void insert_node(llmc_kv *kv, uint32_t number, uint32_t parent, const int32_t *tokens) {
@@ -240,17 +244,17 @@ static void insert_node(llmc_kv *kv, uint32_t number, uint32_t parent, const int
     pin_ancestors(kv, number);
 }
 
-void llmc_kv_publish(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t *pages) {
+void llmc_kv_publish(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32_t n_tokens, uint32_t *pages) {
     if (!kv->enabled) return;
     uint32_t parent = NO_PAGE;
     for (uint32_t i = 0; i < n_tokens / PAGE_TOKENS; i++) {
         const int32_t *page_tokens = tokens + (size_t)i * PAGE_TOKENS;
-        uint32_t node = find_node(kv, parent, salt, page_tokens);
+        uint32_t node = find_node(kv, parent, key, page_tokens);
         if (node == NO_PAGE) {
             node = pages[i];
             const page *p = &kv->pages[node];
             /* Only a caller that breaks the contract gets here with such a page; the tree stays sound. */
-            if (p->published || p->references == 0 || p->salt != salt) return;
+            if (p->published || p->references == 0 || !same_key(p->key, key)) return;
             insert_node(kv, node, parent, page_tokens);
         } else if (node != pages[i]) {
             hold(kv, node);
@@ -287,13 +291,13 @@ static uint32_t evict(llmc_kv *kv) {
     return number;
 }
 
-int llmc_kv_acquire(llmc_kv *kv, uint64_t salt, uint32_t *out, int *needs_zero) {
+int llmc_kv_acquire(llmc_kv *kv, llmc_kv_key key, uint32_t *out, int *needs_zero) {
     if (kv->n_free == 0 && kv->n_inactive == 0) return 0;
     uint32_t number = kv->n_free > 0 ? free_pop(kv) : evict(kv);
     page *p = &kv->pages[number];
-    *needs_zero = p->written && p->salt != salt;
+    *needs_zero = p->written && p->key.salt != key.salt;
     p->written = 1;
-    p->salt = salt;
+    p->key = key;
     p->references = 1;
     *out = number;
     return 1;

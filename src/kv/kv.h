@@ -4,7 +4,7 @@
  *
  * A page is free, held (by one sequence or several) or cached (held by nobody, kept for its content). A page whose 16 rows
  * are written can be published: it then becomes the tree node of its 16 tokens below the node of the page before it, with one
- * tree a salt, and is never written again. */
+ * tree a key, and is never written again. */
 #ifndef LLMC_KV_H
 #define LLMC_KV_H
 
@@ -14,6 +14,12 @@ enum { LLMC_KV_PAGE_TOKENS = 16 };
 
 typedef struct llmc_kv llmc_kv;
 
+/* What a page's rows depend on besides tokens: prefixes are found, and pages shared, only under the same key. */
+typedef struct llmc_kv_key {
+    uint64_t salt;    /* the tenant's */
+    uint64_t adapter; /* which computed the rows, and its scale; 0: none */
+} llmc_kv_key;
+
 /* n_pages at least 1, at most 2^31. With prefix_cache_enabled 0 nothing is ever found or kept. */
 llmcall_status llmc_kv_create(const llmc_env *env, uint32_t n_pages, int prefix_cache_enabled, llmc_kv **out,
                               llmcall_error *error);
@@ -21,27 +27,27 @@ void llmc_kv_destroy(llmc_kv **kv); /* sets *kv to NULL; NULL is fine */
 
 int llmc_kv_prefix_cache_enabled(const llmc_kv *kv);
 
-/* The longest published prefix of (salt, tokens) in whole pages, at most max_pages of them: their numbers in pages, each
+/* The longest published prefix of (key, tokens) in whole pages, at most max_pages of them: their numbers in pages, each
  * retained for the caller. Tokens are compared, not only their hash. */
-uint32_t llmc_kv_match(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t max_pages,
+uint32_t llmc_kv_match(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32_t n_tokens, uint32_t max_pages,
                        uint32_t *pages);
 
 /* The same for a caller that has the first n_pages pages of the prefix already: adds what comes after them, to pages + n_pages,
  * and returns how many it added; max_pages counts all. 0 unless the caller's pages are the tree's own. */
-uint32_t llmc_kv_extend(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t n_pages,
+uint32_t llmc_kv_extend(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32_t n_tokens, uint32_t n_pages,
                         uint32_t max_pages, uint32_t *pages);
 
 /* One page with reference count 1: a free one, else the least recently used cached one, leaves of the tree first. 0 if every
  * page is held. *needs_zero is 1 if it last held data of another salt: it must be zeroed before it is used. */
-int llmc_kv_acquire(llmc_kv *kv, uint64_t salt, uint32_t *page, int *needs_zero);
+int llmc_kv_acquire(llmc_kv *kv, llmc_kv_key key, uint32_t *page, int *needs_zero);
 
 void llmc_kv_retain(llmc_kv *kv, uint32_t page);  /* the page must be held */
 void llmc_kv_release(llmc_kv *kv, uint32_t page); /* at zero references: cached if published, else free */
 
-/* Makes the first n_tokens / 16 pages, all held by the caller and fully written, findable for (salt, tokens). Where the tree
+/* Makes the first n_tokens / 16 pages, all held by the caller and fully written, findable for (key, tokens). Where the tree
  * has those tokens already, the caller's page is given back and pages[i] replaced by the tree's, retained: the same rows, bit
  * for bit. So whoever holds a published page holds all those before it, and no second copy is kept alive. */
-void llmc_kv_publish(llmc_kv *kv, uint64_t salt, const int32_t *tokens, uint32_t n_tokens, uint32_t *pages);
+void llmc_kv_publish(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32_t n_tokens, uint32_t *pages);
 
 uint32_t llmc_kv_total(const llmc_kv *kv);
 uint32_t llmc_kv_available(const llmc_kv *kv); /* pages that acquire can give now: free and cached */

@@ -8,7 +8,7 @@
 #define LLMC_KV_NONE UINT32_MAX /* no page, no state */
 
 typedef struct llmc_kv_page {
-    uint64_t salt; /* of the rows it holds; valid if written */
+    llmc_kv_key key; /* of the rows it holds; valid if written */
     uint32_t references;
     uint32_t pins;     /* active children in the tree */
     uint32_t parent;   /* node before it, NONE below the root; valid if published */

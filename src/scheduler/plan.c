@@ -60,7 +60,7 @@ static int acquire_page(llmc_sched *sched, llmc_sequence *sequence) {
     uint32_t page;
     int needs_zero;
     if (llmc_sched_has_windows(sched) && llmc_kv_windows_available(sched->kv) == 0) return 0;
-    if (!llmc_kv_acquire(sched->kv, sequence->group->salt, &page, &needs_zero)) return 0;
+    if (!llmc_kv_acquire(sched->kv, sequence->group->key, &page, &needs_zero)) return 0;
     if (llmc_sched_has_windows(sched)) llmc_sched_window_acquire(sched, sequence, page);
     if (needs_zero && !sched->zero_listed[page]) {
         sched->zero_listed[page] = 1;
@@ -203,7 +203,7 @@ static void take_shared(const llmc_sched *sched, llmc_sequence *sequence, uint32
 /* Fills the page table from the tree, then from another choice of the call. Returns the pages, which are retained. */
 static uint32_t find_prefix(llmc_sched *sched, llmc_sequence *sequence, const llmc_sequence *donor) {
     uint32_t limit = shareable_pages(sequence);
-    uint32_t n = llmc_kv_match(sched->kv, sequence->group->salt, sequence->tokens, sequence->n_tokens, limit, sequence->pages);
+    uint32_t n = llmc_kv_match(sched->kv, sequence->group->key, sequence->tokens, sequence->n_tokens, limit, sequence->pages);
     limit = donor ? min_u32(limit, min_u32(donor->n_computed, sequence->group->n_prompt) / PAGE_TOKENS) : 0;
     for (; n < limit; n++) {
         llmc_kv_retain(sched->kv, donor->pages[n]);
@@ -216,7 +216,7 @@ static uint32_t find_prefix(llmc_sched *sched, llmc_sequence *sequence, const ll
 static void extend_prefix(llmc_sched *sched, llmc_sequence *sequence) {
     uint32_t have = sequence->n_pages;
     if (sequence->n_computed != have * PAGE_TOKENS || shareable_pages(sequence) <= have) return;
-    uint32_t n = llmc_kv_extend(sched->kv, sequence->group->salt, sequence->tokens, sequence->n_tokens, have,
+    uint32_t n = llmc_kv_extend(sched->kv, sequence->group->key, sequence->tokens, sequence->n_tokens, have,
                                 shareable_pages(sequence), sequence->pages);
     n = cut_prefix(sched, sequence, have, have + n) - have;
     if (n > 0 && !llmc_sched_state_extend(sched, sequence, have + n)) give_back(sched, sequence, have, have + n);

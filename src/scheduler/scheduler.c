@@ -255,7 +255,7 @@ static void fill_group(llmc_sched *sched, llmc_group *group, const llmc_sched_re
     group->arrival_ns = request->arrival_ns;
     group->admitted_ns = -1;
     group->deadline_ns = request->deadline_ns;
-    group->salt = request->salt;
+    group->key = (llmc_kv_key){.salt = request->salt, .adapter = request->adapter};
     group->all_logits = request->all_logits != 0;
     group->hidden = request->hidden;
     group->whole = request->whole != 0;
@@ -314,7 +314,7 @@ static void leave_running(llmc_sched *sched, llmc_sequence *sequence) {
 /* Rows of a whole prompt are those of no other prompt that begins alike. */
 static void publish(llmc_sched *sched, const llmc_sequence *sequence, uint32_t n_tokens) {
     if (sequence->group->whole) return;
-    llmc_kv_publish(sched->kv, sequence->group->salt, sequence->tokens, n_tokens, sequence->pages);
+    llmc_kv_publish(sched->kv, sequence->group->key, sequence->tokens, n_tokens, sequence->pages);
     llmc_sched_window_refresh(sched, sequence);
 }
 

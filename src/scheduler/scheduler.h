@@ -35,8 +35,9 @@ typedef struct llmc_sched_request {
     int32_t priority;        /* higher first; one point counts as much as one second of waiting, so that nothing starves */
     int64_t deadline_ns;     /* 0: none */
     int64_t arrival_ns;      /* now */
-    uint64_t salt;
-    int all_logits;     /* score: no prefix reuse, logits wanted at every prompt position */
+    uint64_t salt;           /* prefixes are shared only under the same salt */
+    uint64_t adapter;        /* and adapter: see llmc_kv_key */
+    int all_logits;          /* score: no prefix reuse, logits wanted at every prompt position */
     int hidden;         /* embed: LLMC_HIDDEN_* rows of the prompt instead of logits; with max_new_tokens 0 and one choice */
     int whole;          /* the prompt is computed in one step, because its tokens see those behind them */
     uint32_t max_draft; /* speculation: longest draft of a choice, cut to LLMC_DRAFT_MAX; 0: none */
@@ -91,7 +92,7 @@ struct llmc_group {
     int64_t arrival_ns;
     int64_t admitted_ns; /* when a step first had one of its tokens; -1 before */
     int64_t deadline_ns; /* 0: none */
-    uint64_t salt;
+    llmc_kv_key key;
     int all_logits;
     int hidden;
     int whole;

@@ -11,6 +11,10 @@
 
 enum { T = LLMC_KV_PAGE_TOKENS };
 
+static llmc_kv_key key(uint64_t salt) {
+    return (llmc_kv_key){.salt = salt};
+}
+
 static llmc_kv *make(uint32_t n_pages, int enabled) {
     static llmc_env env;
     llmc_env_init(&env, NULL);
@@ -22,7 +26,7 @@ static llmc_kv *make(uint32_t n_pages, int enabled) {
 static uint32_t acquire(llmc_kv *kv, uint64_t salt, int zero) {
     uint32_t page = UINT32_MAX;
     int needs_zero = -1;
-    assert_int_equal(llmc_kv_acquire(kv, salt, &page, &needs_zero), 1);
+    assert_int_equal(llmc_kv_acquire(kv, key(salt), &page, &needs_zero), 1);
     assert_int_equal(needs_zero, zero);
     return page;
 }
@@ -46,23 +50,23 @@ static void test_match_and_publish(void **state) {
     uint32_t pages[4], found[4];
     fill(tokens, 4 * T, 100);
     for (int i = 0; i < 3; i++) pages[i] = acquire(kv, 7, 0);
-    assert_int_equal(llmc_kv_match(kv, 7, tokens, 4 * T, 4, found), 0);
-    llmc_kv_publish(kv, 7, tokens, 2 * T + 5, pages);
-    assert_int_equal(llmc_kv_match(kv, 7, tokens, 4 * T, 4, found), 2);
+    assert_int_equal(llmc_kv_match(kv, key(7), tokens, 4 * T, 4, found), 0);
+    llmc_kv_publish(kv, key(7), tokens, 2 * T + 5, pages);
+    assert_int_equal(llmc_kv_match(kv, key(7), tokens, 4 * T, 4, found), 2);
     assert_memory_equal(found, pages, 2 * sizeof *pages);
     assert_int_equal(llmc_kv_references(kv, pages[1]), 2);
-    assert_int_equal(llmc_kv_match(kv, 7, tokens, 4 * T, 1, found), 1);
-    assert_int_equal(llmc_kv_match(kv, 7, tokens, 2 * T - 1, 4, found), 1);
+    assert_int_equal(llmc_kv_match(kv, key(7), tokens, 4 * T, 1, found), 1);
+    assert_int_equal(llmc_kv_match(kv, key(7), tokens, 2 * T - 1, 4, found), 1);
     assert_int_equal(llmc_kv_references(kv, pages[0]), 4);
-    assert_int_equal(llmc_kv_match(kv, 8, tokens, 4 * T, 4, found), 0);
+    assert_int_equal(llmc_kv_match(kv, key(8), tokens, 4 * T, 4, found), 0);
     found[0] = pages[0];
-    assert_int_equal(llmc_kv_extend(kv, 7, tokens, 4 * T, 1, 4, found), 1);
+    assert_int_equal(llmc_kv_extend(kv, key(7), tokens, 4 * T, 1, 4, found), 1);
     assert_int_equal(found[1], pages[1]);
     found[0] = pages[2];
-    assert_int_equal(llmc_kv_extend(kv, 7, tokens, 4 * T, 1, 4, found), 0);
+    assert_int_equal(llmc_kv_extend(kv, key(7), tokens, 4 * T, 1, 4, found), 0);
     tokens[2 * T - 1]++;
-    assert_int_equal(llmc_kv_match(kv, 7, tokens, 4 * T, 4, found), 1);
-    assert_int_equal(llmc_kv_match(kv, 7, tokens + T, 3 * T, 3, found), 0);
+    assert_int_equal(llmc_kv_match(kv, key(7), tokens, 4 * T, 4, found), 1);
+    assert_int_equal(llmc_kv_match(kv, key(7), tokens + T, 3 * T, 3, found), 0);
     llmc_kv_destroy(&kv);
     assert_null(kv);
     llmc_kv_destroy(&kv);
@@ -75,8 +79,8 @@ static void test_duplicate_is_given_back(void **state) {
     fill(tokens, 2 * T, 0);
     uint32_t a = acquire(kv, 1, 0);
     uint32_t b[2] = {acquire(kv, 1, 0), acquire(kv, 1, 0)}, own = b[0];
-    llmc_kv_publish(kv, 1, tokens, T, &a);
-    llmc_kv_publish(kv, 1, tokens, 2 * T, b);
+    llmc_kv_publish(kv, key(1), tokens, T, &a);
+    llmc_kv_publish(kv, key(1), tokens, 2 * T, b);
     assert_int_equal(b[0], a);
     assert_int_equal(llmc_kv_references(kv, own), 0);
     assert_int_equal(llmc_kv_references(kv, a), 2);
@@ -99,22 +103,22 @@ static void test_eviction_order(void **state) {
     fill(y, 2 * T, 1000);
     for (int i = 0; i < 2; i++) px[i] = acquire(kv, 1, 0);
     for (int i = 0; i < 2; i++) py[i] = acquire(kv, 1, 0);
-    llmc_kv_publish(kv, 1, x, 2 * T, px);
-    llmc_kv_publish(kv, 1, y, 2 * T, py);
+    llmc_kv_publish(kv, key(1), x, 2 * T, px);
+    llmc_kv_publish(kv, key(1), y, 2 * T, py);
     for (int i = 0; i < 2; i++) llmc_kv_release(kv, px[i]);
     for (int i = 0; i < 2; i++) llmc_kv_release(kv, py[i]);
     expect_stats(kv, 0, 4);
     /* x is used again, so y goes first, its leaf before its root. */
-    assert_int_equal(llmc_kv_match(kv, 1, x, 2 * T, 2, found), 2);
+    assert_int_equal(llmc_kv_match(kv, key(1), x, 2 * T, 2, found), 2);
     for (int i = 0; i < 2; i++) llmc_kv_release(kv, found[i]);
     assert_int_equal(acquire(kv, 1, 0), py[1]);
     assert_int_equal(acquire(kv, 2, 1), py[0]);
-    assert_int_equal(llmc_kv_match(kv, 1, y, 2 * T, 2, found), 0);
+    assert_int_equal(llmc_kv_match(kv, key(1), y, 2 * T, 2, found), 0);
     assert_int_equal(acquire(kv, 1, 0), px[1]);
     assert_int_equal(acquire(kv, 1, 0), px[0]);
     uint32_t page;
     int needs_zero;
-    assert_int_equal(llmc_kv_acquire(kv, 1, &page, &needs_zero), 0);
+    assert_int_equal(llmc_kv_acquire(kv, key(1), &page, &needs_zero), 0);
     llmc_kv_destroy(&kv);
 }
 
@@ -125,12 +129,12 @@ static void test_colliding_keys(void **state) {
     int32_t tokens[2 * T];
     uint32_t found[2], a = acquire(kv, 1, 0);
     memset(tokens, 0, sizeof tokens);
-    llmc_kv_publish(kv, 1, tokens, T, &a);
-    assert_int_equal(llmc_kv_match(kv, 2, tokens, 2 * T, 2, found), 0);
-    assert_int_equal(llmc_kv_match(kv, 1, tokens, 2 * T, 2, found), 1);
+    llmc_kv_publish(kv, key(1), tokens, T, &a);
+    assert_int_equal(llmc_kv_match(kv, key(2), tokens, 2 * T, 2, found), 0);
+    assert_int_equal(llmc_kv_match(kv, key(1), tokens, 2 * T, 2, found), 1);
     for (int i = 0; i < T; i++) {
         tokens[i] = 1;
-        assert_int_equal(llmc_kv_match(kv, 1, tokens, 2 * T, 2, found), 0);
+        assert_int_equal(llmc_kv_match(kv, key(1), tokens, 2 * T, 2, found), 0);
         tokens[i] = 0;
     }
     llmc_kv_destroy(&kv);
@@ -154,18 +158,18 @@ static void test_disabled_and_dropped(void **state) {
     fill(tokens, T, 0);
     llmc_kv *kv = make(2, 0);
     uint32_t a = acquire(kv, 1, 0);
-    llmc_kv_publish(kv, 1, tokens, T, &a);
-    assert_int_equal(llmc_kv_match(kv, 1, tokens, T, 1, &found), 0);
+    llmc_kv_publish(kv, key(1), tokens, T, &a);
+    assert_int_equal(llmc_kv_match(kv, key(1), tokens, T, 1, &found), 0);
     llmc_kv_release(kv, a);
     expect_stats(kv, 0, 0);
     llmc_kv_destroy(&kv);
     kv = make(2, 1);
     a = acquire(kv, 1, 0);
-    llmc_kv_publish(kv, 1, tokens, T, &a);
+    llmc_kv_publish(kv, key(1), tokens, T, &a);
     llmc_kv_drop_cached(kv);
-    assert_int_equal(llmc_kv_match(kv, 1, tokens, T, 1, &found), 0);
+    assert_int_equal(llmc_kv_match(kv, key(1), tokens, T, 1, &found), 0);
     expect_stats(kv, 1, 0);
-    llmc_kv_publish(kv, 1, tokens, T, &a);
+    llmc_kv_publish(kv, key(1), tokens, T, &a);
     llmc_kv_release(kv, a);
     expect_stats(kv, 0, 1);
     llmc_kv_drop_cached(kv);
@@ -216,7 +220,7 @@ enum { PAGES = 24, SLOTS = 7, DEPTH = 6, CODES = 3, OPERATIONS = 20000 };
 typedef struct model_page {
     uint32_t references;
     int written, published, was_active;
-    uint64_t salt;
+    uint64_t space;
     uint32_t depth; /* pages of the prefix that ends here */
     uint8_t path[DEPTH];
     long inactive_since;
@@ -224,7 +228,7 @@ typedef struct model_page {
 
 typedef struct slot {
     uint32_t n;
-    uint64_t salt;
+    uint64_t space;
     uint8_t path[DEPTH];
     uint32_t pages[DEPTH];
     int32_t tokens[(DEPTH + 1) * T];
@@ -239,10 +243,15 @@ static uint32_t random_below(uint32_t n) {
     return (uint32_t)(random_state >> 33) % n;
 }
 
-static int model_find(uint64_t salt, const uint8_t *path, uint32_t depth) {
+/* Two salts, each with an adapter and without. */
+static llmc_kv_key key_of(uint64_t space) {
+    return (llmc_kv_key){.salt = space % 2, .adapter = space / 2};
+}
+
+static int model_find(uint64_t space, const uint8_t *path, uint32_t depth) {
     for (int i = 0; i < PAGES; i++) {
         const model_page *p = &model[i];
-        if (p->published && p->salt == salt && p->depth == depth && memcmp(p->path, path, depth) == 0) return i;
+        if (p->published && p->space == space && p->depth == depth && memcmp(p->path, path, depth) == 0) return i;
     }
     return -1;
 }
@@ -252,7 +261,7 @@ static int model_active(int page) {
     if (p->references > 0) return 1;
     for (int i = 0; p->published && i < PAGES; i++) {
         const model_page *q = &model[i];
-        if (q->published && q->references > 0 && q->salt == p->salt && q->depth > p->depth &&
+        if (q->published && q->references > 0 && q->space == p->space && q->depth > p->depth &&
             memcmp(q->path, p->path, p->depth) == 0) {
             return 1;
         }
@@ -296,7 +305,7 @@ static void check_model(const llmc_kv *kv) {
 }
 
 static void random_prefix(slot *s) {
-    s->salt = random_below(2);
+    s->space = random_below(4);
     s->n = 1 + random_below(DEPTH);
     for (uint32_t i = 0; i < DEPTH; i++) {
         s->path[i] = (uint8_t)random_below(CODES);
@@ -314,7 +323,7 @@ static int acquire_one(llmc_kv *kv, slot *s, uint32_t i) {
     int n_free = 0, victim = model_victim(), needs_zero = -1;
     for (int p = 0; p < PAGES; p++) n_free += !model_active(p) && !model[p].published;
     uint32_t page;
-    if (!llmc_kv_acquire(kv, s->salt, &page, &needs_zero)) {
+    if (!llmc_kv_acquire(kv, key_of(s->space), &page, &needs_zero)) {
         assert_true(n_free == 0 && victim < 0);
         return 0;
     }
@@ -322,8 +331,8 @@ static int acquire_one(llmc_kv *kv, slot *s, uint32_t i) {
     if (n_free == 0) assert_int_equal(page, victim);
     if (n_free > 0) assert_false(m->published);
     assert_int_equal(m->references, 0);
-    assert_int_equal(needs_zero, m->written && m->salt != s->salt);
-    *m = (model_page){.references = 1, .written = 1, .was_active = 1, .salt = s->salt};
+    assert_int_equal(needs_zero, m->written && m->space % 2 != s->space % 2);
+    *m = (model_page){.references = 1, .written = 1, .was_active = 1, .space = s->space};
     s->pages[i] = page;
     return 1;
 }
@@ -331,11 +340,11 @@ static int acquire_one(llmc_kv *kv, slot *s, uint32_t i) {
 static void operate_start(llmc_kv *kv, slot *s, long *now) {
     random_prefix(s);
     uint32_t max = random_below(DEPTH + 1), expected = 0;
-    while (expected < s->n && expected < max && model_find(s->salt, s->path, expected + 1) >= 0) expected++;
-    uint32_t n = llmc_kv_match(kv, s->salt, s->tokens, s->n * T + random_below(T), max, s->pages);
+    while (expected < s->n && expected < max && model_find(s->space, s->path, expected + 1) >= 0) expected++;
+    uint32_t n = llmc_kv_match(kv, key_of(s->space), s->tokens, s->n * T + random_below(T), max, s->pages);
     assert_int_equal(n, expected);
     for (uint32_t i = 0; i < n; i++) {
-        assert_int_equal(s->pages[i], model_find(s->salt, s->path, i + 1));
+        assert_int_equal(s->pages[i], model_find(s->space, s->path, i + 1));
         model[s->pages[i]].references++;
     }
     model_note_activity(++*now);
@@ -348,9 +357,9 @@ static void operate_start(llmc_kv *kv, slot *s, long *now) {
 static void operate_publish(llmc_kv *kv, slot *s, long now) {
     uint32_t n = random_below(s->n + 1), own[DEPTH];
     memcpy(own, s->pages, sizeof own);
-    llmc_kv_publish(kv, s->salt, s->tokens, n * T + random_below(T), s->pages);
+    llmc_kv_publish(kv, key_of(s->space), s->tokens, n * T + random_below(T), s->pages);
     for (uint32_t i = 0; i < n; i++) {
-        int known = model_find(s->salt, s->path, i + 1);
+        int known = model_find(s->space, s->path, i + 1);
         if (known >= 0) {
             model[known].references++;
             model[own[i]].references--;

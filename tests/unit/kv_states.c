@@ -11,6 +11,10 @@
 
 enum { T = LLMC_KV_PAGE_TOKENS };
 
+static llmc_kv_key key(uint64_t salt) {
+    return (llmc_kv_key){.salt = salt};
+}
+
 static llmc_kv *make(uint32_t n_pages, uint32_t n_states) {
     static llmc_env env;
     llmc_env_init(&env, NULL);
@@ -22,7 +26,7 @@ static llmc_kv *make(uint32_t n_pages, uint32_t n_states) {
 
 static void take_pages(llmc_kv *kv, uint32_t *pages, uint32_t n) {
     int needs_zero;
-    for (uint32_t i = 0; i < n; i++) assert_int_equal(llmc_kv_acquire(kv, 1, &pages[i], &needs_zero), 1);
+    for (uint32_t i = 0; i < n; i++) assert_int_equal(llmc_kv_acquire(kv, key(1), &pages[i], &needs_zero), 1);
 }
 
 static uint32_t take_state(llmc_kv *kv, int may_evict) {
@@ -48,9 +52,9 @@ static void test_found_with_pages(void **unused) {
     llmc_kv_state_keep(kv, pages[0], a);
     llmc_kv_state_keep(kv, pages[2], b);
     assert_int_equal(llmc_kv_states_kept(kv), 2);
-    llmc_kv_publish(kv, 1, tokens, 4 * T, pages);
+    llmc_kv_publish(kv, key(1), tokens, 4 * T, pages);
     for (uint32_t i = 4; i > 0; i--) llmc_kv_release(kv, pages[i - 1]);
-    assert_int_equal(llmc_kv_match(kv, 1, tokens, 4 * T, 4, found), 4);
+    assert_int_equal(llmc_kv_match(kv, key(1), tokens, 4 * T, 4, found), 4);
     assert_int_equal(llmc_kv_state_find(kv, found, 4, &state), 3);
     assert_int_equal(state, b);
     assert_int_equal(llmc_kv_state_find(kv, found, 2, &state), 1);
@@ -79,13 +83,13 @@ static void test_goes_with_its_page(void **unused) {
     llmc_kv_state_keep(kv, pages[1], take_state(kv, 0));
     llmc_kv_release(kv, pages[1]); /* never published: free */
     assert_int_equal(llmc_kv_states_kept(kv), 1);
-    llmc_kv_publish(kv, 1, tokens, T, pages);
+    llmc_kv_publish(kv, key(1), tokens, T, pages);
     llmc_kv_release(kv, pages[0]);
     assert_int_equal(llmc_kv_states_kept(kv), 1);
     take_pages(kv, pages, 2); /* the second evicts the cached one */
     assert_int_equal(llmc_kv_states_kept(kv), 0);
     llmc_kv_state_keep(kv, pages[0], take_state(kv, 0));
-    llmc_kv_publish(kv, 1, tokens, T, pages);
+    llmc_kv_publish(kv, key(1), tokens, T, pages);
     llmc_kv_release(kv, pages[0]);
     llmc_kv_drop_cached(kv);
     assert_int_equal(llmc_kv_states_free(kv), 2);
@@ -104,8 +108,8 @@ static void test_moves_to_the_tree(void **unused) {
     second_page = second[0];
     b = take_state(kv, 0);
     llmc_kv_state_keep(kv, second[0], b);
-    llmc_kv_publish(kv, 1, tokens, T, first);
-    llmc_kv_publish(kv, 1, tokens, T, second);
+    llmc_kv_publish(kv, key(1), tokens, T, first);
+    llmc_kv_publish(kv, key(1), tokens, T, second);
     assert_int_equal(second[0], first[0]);
     assert_int_not_equal(second[0], second_page);
     assert_int_equal(llmc_kv_state_find(kv, first, 1, &state), 1);

@@ -10,6 +10,10 @@
 
 enum { T = LLMC_KV_PAGE_TOKENS };
 
+static llmc_kv_key key(uint64_t salt) {
+    return (llmc_kv_key){.salt = salt};
+}
+
 static llmc_kv *make(uint32_t n_pages, uint32_t n_slots) {
     static llmc_env env;
     llmc_env_init(&env, NULL);
@@ -23,7 +27,7 @@ static llmc_kv *make(uint32_t n_pages, uint32_t n_slots) {
 static uint32_t acquire(llmc_kv *kv, uint64_t salt, uint32_t *slot, int zero) {
     uint32_t page = UINT32_MAX;
     int needs_zero = -1, slot_needs_zero = -1;
-    assert_int_equal(llmc_kv_acquire(kv, salt, &page, &needs_zero), 1);
+    assert_int_equal(llmc_kv_acquire(kv, key(salt), &page, &needs_zero), 1);
     assert_int_equal(llmc_kv_window_acquire(kv, page, slot, &slot_needs_zero), 1);
     assert_int_equal(slot_needs_zero, zero);
     return page;
@@ -37,7 +41,7 @@ static void test_pinned_slots_stay(void **state) {
     pages[1] = acquire(kv, 1, &slots[1], 0);
     assert_int_not_equal(slots[0], slots[1]);
     int needs_zero;
-    assert_int_equal(llmc_kv_acquire(kv, 1, &pages[2], &needs_zero), 1);
+    assert_int_equal(llmc_kv_acquire(kv, key(1), &pages[2], &needs_zero), 1);
     assert_int_equal(llmc_kv_windows_available(kv), 0);
     assert_int_equal(llmc_kv_window_acquire(kv, pages[2], &slots[2], &needs_zero), 0);
     llmc_kv_window_pin(kv, pages[0]);
@@ -77,7 +81,7 @@ static void test_order_of_use(void **state) {
     llmc_kv_window_unpin(kv, pages[2]);
     llmc_kv_window_pin(kv, pages[1]);
     llmc_kv_window_unpin(kv, pages[1]);
-    assert_int_equal(llmc_kv_acquire(kv, 1, &pages[3], &needs_zero), 1);
+    assert_int_equal(llmc_kv_acquire(kv, key(1), &pages[3], &needs_zero), 1);
     assert_int_equal(llmc_kv_window_acquire(kv, pages[3], &slot, &needs_zero), 1);
     assert_int_equal(slot, slots[0]);
     assert_int_equal(llmc_kv_window_of(kv, pages[1], &found) && llmc_kv_window_of(kv, pages[2], &found), 1);
@@ -92,9 +96,9 @@ static void test_publish_joins_pins(void **state) {
     uint32_t slots[2], first, second, found;
     first = acquire(kv, 1, &slots[0], 0);
     second = acquire(kv, 1, &slots[1], 0);
-    llmc_kv_publish(kv, 1, tokens, T, &first);
+    llmc_kv_publish(kv, key(1), tokens, T, &first);
     uint32_t table = second;
-    llmc_kv_publish(kv, 1, tokens, T, &table);
+    llmc_kv_publish(kv, key(1), tokens, T, &table);
     assert_int_equal(table, first);
     assert_int_equal(llmc_kv_window_of(kv, table, &found), 1);
     assert_int_equal(found, slots[0]);
@@ -113,11 +117,11 @@ static void test_publish_moves_slot(void **state) {
     int32_t tokens[T] = {5};
     uint32_t slot, first, second, found;
     first = acquire(kv, 1, &slot, 0);
-    llmc_kv_publish(kv, 1, tokens, T, &first);
+    llmc_kv_publish(kv, key(1), tokens, T, &first);
     llmc_kv_window_unpin(kv, first);
     second = acquire(kv, 1, &slot, 0); /* takes the only slot */
     assert_int_equal(llmc_kv_window_of(kv, first, &found), 0);
-    llmc_kv_publish(kv, 1, tokens, T, &second);
+    llmc_kv_publish(kv, key(1), tokens, T, &second);
     assert_int_equal(second, first);
     assert_int_equal(llmc_kv_window_of(kv, first, &found), 1);
     assert_int_equal(llmc_kv_windows_available(kv), 0);

@@ -64,9 +64,9 @@ static uint32_t random_below(uint32_t n) {
 
 /* ---- The fake model ----------------------------------------------------------------------------------------------------- */
 
-/* Row of a token, from the row before it: depends on all tokens so far and never is 0. */
-static uint64_t next_row(uint64_t row, int32_t token) {
-    row = (row ^ (uint64_t)(uint32_t)token) * UINT64_C(0x9E3779B97F4A7C15);
+/* Row of a token, from the row before it: depends on all tokens so far and on the adapter, and never is 0. */
+static uint64_t next_row(const llmc_sequence *sequence, uint64_t row, int32_t token) {
+    row = (row ^ (uint64_t)(uint32_t)token ^ sequence->group->key.adapter << 40) * UINT64_C(0x9E3779B97F4A7C15);
     return (row ^ (row >> 31)) | 1;
 }
 
@@ -83,7 +83,7 @@ static uint64_t *row_at(const llmc_sequence *sequence, uint32_t position) {
 static uint64_t check_rows(const llmc_sequence *sequence, uint32_t end) {
     uint64_t row = 1;
     for (uint32_t i = 0; i < end; i++) {
-        row = next_row(row, sequence->tokens[i]);
+        row = next_row(sequence, row, sequence->tokens[i]);
         if (*row_at(sequence, i) != row) fail_msg("%s: step %d: wrong row at position %u", w.s->name, w.step, i);
     }
     return row;
@@ -91,7 +91,7 @@ static uint64_t check_rows(const llmc_sequence *sequence, uint32_t end) {
 
 static void write_row(const llmc_sequence *sequence, uint32_t position, uint64_t row) {
     uint32_t page = sequence->pages[position / T];
-    uint64_t salt = sequence->group->salt;
+    uint64_t salt = sequence->group->key.salt;
     assert_int_equal(llmc_kv_references(w.kv, page), 1);
     assert_false(llmc_kv_published(w.kv, page));
     assert_true(w.row_salt[page] == 0 || w.row_salt[page] == salt);
@@ -104,7 +104,7 @@ static void check_window(const llmc_sequence *sequence, uint32_t position) {
     uint32_t begin = position < w.s->window ? 0 : (position + 1 - w.s->window) / 64 * 64;
     uint64_t row = 1;
     for (uint32_t i = 0; i < position; i++) {
-        row = next_row(row, sequence->tokens[i]);
+        row = next_row(sequence, row, sequence->tokens[i]);
         uint32_t slot = sequence->window_slots[i / T];
         if (i >= begin && (slot >= w.s->n_windows || w.window_rows[slot][i % T] != row)) {
             fail_msg("%s: step %d: wrong row of a window at position %u of %u", w.s->name, w.step, i, position);
@@ -114,7 +114,7 @@ static void check_window(const llmc_sequence *sequence, uint32_t position) {
 
 static void write_window_row(const llmc_sequence *sequence, uint32_t position, uint64_t row) {
     uint32_t slot = sequence->window_slots[position / T];
-    uint64_t salt = sequence->group->salt;
+    uint64_t salt = sequence->group->key.salt;
     assert_true(slot < w.s->n_windows);
     assert_true(w.window_salt[slot] == 0 || w.window_salt[slot] == salt);
     w.window_salt[slot] = salt;
@@ -125,7 +125,7 @@ static void write_window_row(const llmc_sequence *sequence, uint32_t position, u
 static void compute_state(const llmc_step_item *item, uint32_t position, uint64_t row) {
     if (w.s->n_states == 0) return;
     uint64_t *slot = &w.slots[item->sequence->state_slot];
-    *slot = next_row(*slot, item->sequence->tokens[position]);
+    *slot = next_row(item->sequence, *slot, item->sequence->tokens[position]);
     if (*slot != row) fail_msg("%s: step %d: wrong state at position %u", w.s->name, w.step, position);
     if (item->snapshot_after == position + 1 - item->start) w.slots[item->snapshot] = *slot;
 }
@@ -144,7 +144,7 @@ static void compute(const llmc_step_item *item) {
     uint64_t row = check_rows(sequence, item->start);
     if (w.s->n_windows > 0) check_window(sequence, item->start);
     for (uint32_t p = item->start; p < item->start + item->n_tokens; p++) {
-        row = next_row(row, sequence->tokens[p]);
+        row = next_row(sequence, row, sequence->tokens[p]);
         write_row(sequence, p, row);
         if (w.s->n_windows > 0) write_window_row(sequence, p, row);
         compute_state(item, p, row);
@@ -260,7 +260,7 @@ static void check_tokens(const call *c, uint32_t choice) {
     for (uint32_t i = 0; i < sequence->n_tokens; i++) {
         int32_t expected = i < c->n_prompt ? c->prompt[i] : sample(row, choice);
         assert_int_equal(sequence->tokens[i], expected);
-        row = next_row(row, expected);
+        row = next_row(sequence, row, expected);
     }
     if (sequence->group->hidden == LLMC_HIDDEN_LAST && !w.s->cancels && !w.s->deadlines)
         assert_true(c->scored[choice][c->n_prompt - 1]);
@@ -314,6 +314,7 @@ static void arrive(void) {
                                   .priority = (int32_t)random_below(5) - 2,
                                   .arrival_ns = w.now_ns,
                                   .salt = 1 + random_below(2),
+                                  .adapter = random_below(2),
                                   .all_logits = score && !embed,
                                   .hidden = embed ? LLMC_HIDDEN_LAST + (int)random_below(2) : LLMC_HIDDEN_NONE,
                                   .whole = w.s->whole,
@@ -377,7 +378,7 @@ static void advance(const llmc_step_item *item) {
         more = append_sample(sequence, row);
         for (uint32_t i = 0; i < item->n_drafts && sequence->tokens[sequence->n_tokens - 1] == drafts[i]; i++) {
             if (w.s->failures && random_below(10) == 0) break; /* rows that nobody reads */
-            row = next_row(row, drafts[i]);
+            row = next_row(sequence, row, drafts[i]);
             assert_true(more);
             assert_true(*row_at(sequence, sequence->n_tokens - 1) == row);
             more = append_sample(sequence, row);
