@@ -26,6 +26,33 @@ static inline uint32_t llmc_window_first_page(uint32_t position, uint32_t window
 }
 #define LLMC_STATE_ZERO UINT32_MAX /* as the source of a copy: the state before the first token */
 
+/* What a LoRA adapter adds to the products with one weight: scale * b . a. */
+typedef struct llmc_lora_pair {
+    const llmc_weight *weight;
+    const llmc_weight *a; /* (rank, weight's cols) */
+    const llmc_weight *b; /* (weight's rows, rank) */
+    float scale;
+} llmc_lora_pair;
+
+enum { LLMC_LORA_MAX_RANK = 1024 };
+
+typedef struct llmc_lora {
+    const llmc_lora_pair *pairs; /* by the weight's address, rising */
+    size_t n_pairs;
+} llmc_lora;
+
+/* What of the adapter belongs to the weight; NULL: nothing. */
+static inline const llmc_lora_pair *llmc_lora_find(const llmc_lora *lora, const llmc_weight *weight) {
+    size_t low = 0, high = lora ? lora->n_pairs : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (lora->pairs[middle].weight == weight) return &lora->pairs[middle];
+        if ((uintptr_t)lora->pairs[middle].weight < (uintptr_t)weight) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
+}
+
 /* One sequence's share of a step: n_tokens tokens of the step's arrays from first_token on, at consecutive positions. Its pages
  * cover positions 0 .. start + n_tokens - 1. */
 typedef struct llmc_segment {
@@ -41,6 +68,8 @@ typedef struct llmc_segment {
     uint32_t state;          /* slot of the state before the first of them; the step leaves there that after the last */
     uint32_t snapshot_after; /* after so many of them the state also goes to the slot `snapshot`; 0: never */
     uint32_t snapshot;
+    const llmc_lora *lora; /* its adapter; NULL: none */
+    float lora_scale;
 } llmc_segment;
 
 /* What a step computes; host memory, valid during `run`. */
@@ -70,6 +99,8 @@ enum {
 };
 enum { LLMC_GATE_SOFTMAX = 1, LLMC_GATE_SIGMOID = 2, LLMC_GATE_SOFTMAX_OF_CHOSEN = 3 }; /* GGUF's expert_gating_func */
 enum { LLMC_MATMUL_PARTS = 3 };
+/* Whether adapters take part in a product, and what its rows are. */
+enum { LLMC_LORA_NONE = 0, LLMC_LORA_TOKENS = 1, LLMC_LORA_OUTPUTS = 2 };
 
 typedef enum llmc_op_kind {
     LLMC_OP_EMBED,        /* dst (n_tokens, width) = rows of a weight by token id */
@@ -125,6 +156,9 @@ typedef struct llmc_op_matmul {
         float *dst;
     } part[LLMC_MATMUL_PARTS];
     int accumulate; /* dst += instead of dst = */
+    /* LLMC_LORA_*: then, for the rows of segments with an adapter, dst += transform(input) . a^T * (lora_scale * scale) . b^T, in F32 and
+     * with the same bits on every tier. */
+    int lora;
 } llmc_op_matmul;
 
 typedef struct llmc_op_rope_store {

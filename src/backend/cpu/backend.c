@@ -89,6 +89,7 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
         break;
     case LLMC_OP_MATMUL:
         llmc_cpu_matmul(thread, &ops->u.matmul);
+        if (ops->u.matmul.lora) llmc_cpu_lora(thread, &ops->u.matmul);
         break;
     case LLMC_OP_ROPE_STORE:
         if (next && next->kind == LLMC_OP_ATTENTION &&
@@ -274,6 +275,7 @@ llmcall_status llmc_cpu_backend_create(const llmc_env *env, int32_t n_threads, c
     backend->base = (llmc_backend){.call = &functions, .env = env};
     backend->tier = chosen;
     llmc_matmul_kernels_init(&backend->matmul, chosen);
+    llmc_matmul_kernels_init(&backend->exact, chosen < LLMC_TIER_AVX512 ? chosen : LLMC_TIER_AVX512);
     llmc_norm_kernels_init(&backend->norm, chosen);
     llmc_activation_kernels_init(&backend->activation, chosen);
     llmc_rope_kernels_init(&backend->rope, chosen);

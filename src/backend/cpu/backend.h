@@ -59,6 +59,8 @@ typedef struct llmc_cpu_backend {
     llmc_pool *pool;
     llmc_cpu_tier tier;
     llmc_matmul_kernels matmul;
+    llmc_matmul_kernels
+        exact; /* of the best tier that multiplies float weights with floats, and so with the same bits as all */
     llmc_norm_kernels norm;
     llmc_activation_kernels activation;
     llmc_rope_kernels rope;
@@ -85,6 +87,9 @@ typedef struct llmc_cpu_thread {
 enum { LLMC_CPU_SMALL_ROWS = 4, LLMC_CPU_SMALL_ELEMENTS = 4096 };
 
 enum { LLMC_CPU_MAX_EXPERTS = 1024 };
+
+/* Of the shared rows of a matmul at least: one row times a of every part. */
+enum { LLMC_CPU_LORA_ROW_BYTES = LLMC_MATMUL_PARTS * (LLMC_LORA_MAX_RANK * 4 + 64) };
 
 /* memory.c */
 void *llmc_cpu_alloc_large(const llmc_env *env, size_t size); /* in huge pages where the system gives them */
@@ -127,6 +132,10 @@ llmcall_status llmc_cpu_weight_read(llmc_backend *backend, const llmc_weight_sou
                                     const llmc_weight_reader *reader, llmcall_error *error);
 void llmc_cpu_weight_destroy(llmc_backend *backend, llmc_weight *weight);
 void llmc_cpu_weight_block_drop(llmc_cpu_backend *backend); /* what is reserved; weights keep their memory */
+
+/* lora.c: after a product; begins with a barrier, unless no row has an adapter. */
+void llmc_cpu_lora(const llmc_cpu_thread *thread, const llmc_op_matmul *op);
+const char *llmc_cpu_lora_fault(const llmc_batch *batch, const llmc_op_matmul *op); /* as llmc_cpu_recurrent_fault */
 
 /* blas.c. Its own scratch is the thread's tile. */
 void llmc_cpu_blas_close(llmc_cpu_blas *blas);
@@ -185,6 +194,8 @@ void llmc_cpu_store_and_attend(const llmc_cpu_thread *thread, const llmc_op_rope
 /* Token and KV head of a rope_store: its part of the operation. */
 void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store *op, const llmc_segment *segment,
                          uint32_t token, uint32_t kv_head);
+/* A row of the product's input as its weights read it: at thread->row, or where it is. */
+const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row);
 const llmc_segment *llmc_cpu_segment_of(const llmc_batch *batch, uint32_t token);
 
 static inline uint8_t *llmc_cpu_kv_block(const llmc_kv_store *kv, uint32_t page, uint32_t layer, uint32_t kv_head) {

@@ -88,7 +88,7 @@ static void plan_forms(const llmc_cpu_thread *thread, pass *p) {
     }
 }
 
-static const float *transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row) {
+const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row) {
     const llmc_norm_kernels *kernels = &thread->backend->norm;
     const float *src = op->src + (size_t)row * op->width;
     if (op->input == LLMC_INPUT_PLAIN) return src;
@@ -105,7 +105,7 @@ static const float *transform(const llmc_cpu_thread *thread, const llmc_op_matmu
 
 static void prepare_rows(const llmc_cpu_thread *thread, const pass *p, uint32_t begin, uint32_t end) {
     for (uint32_t row = begin; row < end; row++) {
-        llmc_cpu_rows_quantize(thread, &p->rows, transform(thread, p->op, p->first + row), p->op->width, row);
+        llmc_cpu_rows_quantize(thread, &p->rows, llmc_cpu_transform(thread, p->op, p->first + row), p->op->width, row);
     }
 }
 

@@ -90,7 +90,8 @@ static const char *matmul_fault(const check *c, const llmc_op_matmul *op) {
         if (!op->part[i].weight || !op->part[i].dst) return "an address of a part is missing";
         if (op->part[i].weight->packed.cols != op->width) return "a weight's columns are not the input's width";
     }
-    return input_fault(op);
+    const char *fault = input_fault(op);
+    return fault ? fault : llmc_cpu_lora_fault(c->batch, op);
 }
 
 /* Pages [first, the last that the segment reaches) of its table for layers with a window. */
