@@ -415,11 +415,49 @@ typedef struct llmcall_model_info_record {
     uint32_t causal;        /* 1: generates text; 0: an encoder, which gives embeddings only */
     uint32_t ranks;         /* 1: has a head for llmcall_rerank */
     uint32_t reserved2;
+    uint64_t adapter_bytes; /* of its adapters, beside memory */
+    uint32_t n_adapters;    /* in memory now */
+    uint32_t reserved3;
 } llmcall_model_info_record;
 
 /* model NULL or "": the first one loaded. */
 LLMCALL_API llmcall_status llmcall_model_info(llmcall_engine *engine, const char *model, llmcall_model_info_record *info,
                                               llmcall_error *error);
+
+/* A LoRA adapter: a fine-tuned variant of a loaded model, in a file of its own that is some hundred times smaller. Requests choose
+ * it by name (llmcall_request.adapter); requests with different adapters, and with none, are computed in the same steps. To every
+ * product x . W^T that it has matrices for it adds scale * alpha / rank * (x . A^T) . B^T, in F32 and with the same bits alone or
+ * in a batch, on every instruction set. Prefixes are shared only by requests with the same adapter and scale.
+ *
+ * The file is a GGUF with general.type "adapter", adapter.type "lora", adapter.lora.alpha (0 or left out: alpha / rank counts as
+ * 1), the model's general.architecture, and tensors NAME.lora_a (rank, inputs) and NAME.lora_b (outputs, rank) for tensors NAME
+ * of the model, as convert_lora_to_gguf.py of llama.cpp writes it: F32, F16 or BF16, held as they are; other types are held as
+ * F32. Every matrix that is multiplied with may have one, also tensors that hold several (attn_qkv, ffn_up with the gate);
+ * embeddings and the tensors of experts may not. */
+typedef struct llmcall_adapter_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const char *model;          /* whose adapter it is; NULL or "": the first one loaded. NUL-terminated */
+    const char *name;           /* what requests call it, 1 to 63 bytes; NULL: general.name of the file. NUL-terminated */
+    const char *path;           /* GGUF; NUL-terminated */
+    const llmcall_reader *readers; /* instead of path */
+    size_t n_readers;
+    uint64_t max_memory;        /* refuse an adapter that needs more than this; 0: what the system has available */
+} llmcall_adapter_options;
+
+LLMCALL_API void llmcall_adapter_options_defaults(llmcall_adapter_options *options);
+
+/* Reads an adapter and makes it ready; at most 256 a model. Any thread, while calls run: steps wait until it is read, which it
+ * blocks for. LLMCALL_E_UNSUPPORTED and LLMCALL_E_FORMAT name the key or tensor that does not fit the model: another
+ * architecture, a tensor that the model lacks or that adapters cannot change, a wrong shape, a half without the other, a rank
+ * beyond 1024. On failure the engine is as before. */
+LLMCALL_API llmcall_status llmcall_engine_load_adapter(llmcall_engine *engine, const llmcall_adapter_options *options,
+                                                       llmcall_error *error);
+
+/* Forgets an adapter. Calls that use it go on to their ends; others find it no more, and its name is free for another. Its memory
+ * is given back now, or by the step after the last of these calls. Any thread; blocks for up to a step. LLMCALL_E_NOT_FOUND. */
+LLMCALL_API llmcall_status llmcall_engine_unload_adapter(llmcall_engine *engine, const char *model, const char *name,
+                                                         llmcall_error *error);
 
 typedef struct llmcall_device_info_record {
     uint32_t struct_size;
@@ -669,6 +707,9 @@ typedef struct llmcall_request {
                                     step longer than 16 tokens: a busy engine computes none. 7 is a good value. Models with
                                     recurrent layers have no drafts: their state has no way back */
     uint32_t reserved;
+    const char *adapter;         /* name of a LoRA adapter of the model that the call runs on; NULL or "": none. NUL-terminated */
+    float adapter_scale;         /* how much of it, -100 to 100; 0: 1. Only with adapter */
+    uint32_t reserved2;
 } llmcall_request;
 
 LLMCALL_API void llmcall_request_defaults(llmcall_request *request);

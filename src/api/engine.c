@@ -12,6 +12,10 @@ void llmcall_model_options_defaults(llmcall_model_options *options) {
     llmcall_init(options, sizeof *options);
 }
 
+void llmcall_adapter_options_defaults(llmcall_adapter_options *options) {
+    llmcall_init(options, sizeof *options);
+}
+
 /* Zero means the default; the rest must lie in its range. */
 static llmcall_status default_or_range(uint32_t *value, uint32_t otherwise, uint32_t max, const char *name,
                                        llmcall_error *error) {
@@ -138,6 +142,41 @@ llmcall_status llmcall_engine_load(llmcall_engine *engine, const llmcall_model_o
     return status;
 }
 
+static llmcall_status import_adapter_options(const llmcall_adapter_options *given, llmcall_adapter_options *options,
+                                             llmcall_error *error) {
+    if (!given) return missing("options", error);
+    llmcall_status status = llmc_import(options, sizeof *options, given, "adapter options", error);
+    if (status) return status;
+    if ((options->path != NULL) + (options->readers != NULL) != 1)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "path", "Exactly one of path and readers must be set.");
+    if (options->readers && (options->n_readers == 0 || options->n_readers > 65535))
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "n_readers", "n_readers is %zu; it must lie between 1 and 65535.",
+                         options->n_readers);
+    return LLMCALL_OK;
+}
+
+llmcall_status llmcall_engine_load_adapter(llmcall_engine *engine, const llmcall_adapter_options *given, llmcall_error *error) {
+    llmc_error_clear(error);
+    if (!engine) return missing("engine", error);
+    llmcall_adapter_options options;
+    llmcall_status status = import_adapter_options(given, &options, error);
+    if (status) return status;
+    llmc_engine_begin_load(engine);
+    status = llmc_adapter_add(engine, &options, error);
+    llmc_engine_end_load(engine);
+    return status;
+}
+
+llmcall_status llmcall_engine_unload_adapter(llmcall_engine *engine, const char *model, const char *name,
+                                             llmcall_error *error) {
+    llmc_error_clear(error);
+    if (!engine || !name) return missing(engine ? "name" : "engine", error);
+    llmc_engine_begin_load(engine);
+    llmcall_status status = llmc_adapter_unload(engine, model, name, error);
+    llmc_engine_end_load(engine);
+    return status;
+}
+
 llmcall_status llmcall_estimate(const llmcall_engine_options *engine_options, const llmcall_model_options *given,
                                 llmcall_memory *memory, llmcall_error *error) {
     llmc_error_clear(error);
@@ -201,6 +240,9 @@ llmcall_status llmcall_model_info(llmcall_engine *engine, const char *model, llm
     record.pooling = shape->pooling;
     record.causal = shape->causal != 0;
     record.ranks = shape->ranks != 0;
+    llmc_mutex_lock(&engine->lock);
+    llmc_adapters_count(runtime, &record.n_adapters, &record.adapter_bytes);
+    llmc_mutex_unlock(&engine->lock);
     llmc_export(info, &record, sizeof record);
     return LLMCALL_OK;
 }

@@ -276,6 +276,7 @@ static llmcall_status submit(start *s) {
                                 .deadline_ns = llmc_deadline_of(request->deadline_ms, s->call->timeline.origin_ns),
                                 .arrival_ns = now_ns,
                                 .salt = s->admission.cache_salt,
+                                .adapter = llmc_adapter_key(s->call),
                                 .max_draft = request->speculate};
     return llmc_call_submit(s->call, &sched, s->error);
 }
@@ -292,6 +293,13 @@ void llmc_start_bill(start *s, llmcall_status status) {
     llmc_deliver_bills(s->engine);
 }
 
+static llmcall_status choose_adapter(start *s) {
+    const llmcall_request *request = &s->request;
+    if (!request->adapter || !*request->adapter) return LLMCALL_OK;
+    s->call->runtime = s->runtime;
+    return llmc_adapter_use(s->call, request->adapter, request->adapter_scale ? request->adapter_scale : 1, s->error);
+}
+
 llmcall_status llmc_start_admit(start *s) {
     note_arrival(s);
     llmcall_status status = reserve_bill(s);
@@ -304,6 +312,7 @@ static llmcall_status run_stages(start *s) {
     llmcall_status status = llmc_start_admit(s);
     if (!status) status = validate(s);
     if (!status) status = llmc_start_route(s);
+    if (!status) status = choose_adapter(s);
     if (!status) status = tokenize(s);
     if (!status) status = prepare(s);
     if (!status) status = submit(s);
@@ -331,7 +340,12 @@ llmcall_status llmcall_start(llmcall_engine *engine, const llmcall_request *requ
         *out = s.call;
         return LLMCALL_OK;
     }
-    if (s.call) llmc_start_bill(&s, status);
+    if (s.call) {
+        llmc_start_bill(&s, status);
+        llmc_mutex_lock(&engine->lock);
+        llmc_adapter_drop(s.call);
+        llmc_mutex_unlock(&engine->lock);
+    }
     if (s.call) llmc_call_release(s.call);
     llmc_error_copy(error, &own);
     return status;

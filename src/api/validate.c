@@ -33,6 +33,7 @@ static const number_rule number_rules[] = {
     {FIELD(priority), FIELD_I32, -100, 100},
     {FIELD(deadline_ms), FIELD_I64, 0, (double)(1LL << 40)},
     {FIELD(speculate), FIELD_U32, 0, LLMC_DRAFT_MAX},
+    {FIELD(adapter_scale), FIELD_FLOAT, -100, 100},
 };
 
 /* Fields whose feature this version does not have: any other value than zero is refused, never ignored. */
@@ -70,6 +71,9 @@ static llmcall_status check_numbers(const llmcall_request *request, llmcall_erro
     if (request->top_logprobs && !request->logprobs)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "top_logprobs", "top_logprobs is %d, but logprobs is not set.",
                          request->top_logprobs);
+    if (request->adapter_scale != 0 && (!request->adapter || !*request->adapter))
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "adapter_scale", "adapter_scale is %g, but adapter is not set.",
+                         (double)request->adapter_scale);
     return LLMCALL_OK;
 }
 

@@ -143,6 +143,7 @@ static int begin_round(llmcall_engine *engine, uint32_t *n_runtimes) {
     /* A caller who drives the engine would else spin until the load is done; a load's progress callback may be that caller. */
     if (wait && engine->options.threads == 0) (void)llmc_cond_wait(&engine->turn, &engine->lock, 1000000);
     else if (!wait) engine->stepping = 1;
+    if (!wait) llmc_adapters_sweep(engine);
     *n_runtimes = engine->n_runtimes;
     llmc_mutex_unlock(&engine->lock);
     return !wait;

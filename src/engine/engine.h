@@ -23,7 +23,16 @@
 #include "template/template.h"
 #include "tokenizer/tokenizer.h"
 
-enum { LLMC_MAX_MODELS = 16, LLMC_MAX_TOP_LOGPROBS = 20 };
+enum { LLMC_MAX_MODELS = 16, LLMC_MAX_ADAPTERS = 256, LLMC_MAX_TOP_LOGPROBS = 20 };
+
+/* An adapter of a model. Under engine->lock, but for what it is made of. */
+typedef struct llmc_runtime_adapter {
+    char name[64];
+    uint32_t id;      /* from 1, no other adapter of the engine ever has it */
+    uint32_t n_calls; /* that use it */
+    int unloaded;     /* nobody finds it any more; it goes when no call uses it */
+    llmc_adapter *adapter;
+} llmc_runtime_adapter;
 
 /* One loaded model with its cache and its queue. */
 typedef struct llmc_runtime {
@@ -36,6 +45,8 @@ typedef struct llmc_runtime {
     llmc_prices prices;
     uint32_t context_length;
     const char *bos_text, *eos_text; /* for the template; "" if there is none */
+    llmc_runtime_adapter *adapters[LLMC_MAX_ADAPTERS];
+    uint32_t n_adapters;
     /* The step being computed, engine thread only. */
     uint32_t max_step_tokens, max_outputs;
     int32_t *tokens;               /* (max_step_tokens) */
@@ -88,6 +99,8 @@ struct llmcall_call {
     int direct; /* no hook sees its text: the engine thread hands it to the reader itself */
     llmcall_event_fn on_event;
     void *on_event_user;
+    llmc_runtime_adapter *adapter; /* NULL: none; under engine->lock */
+    float adapter_scale;
     float *score_logits; /* llmcall_score: (n_prompt, n_vocab), the caller's; NULL for ordinary calls */
     float *embedding;    /* an embedded text: (width), or (n_prompt, width) for LLMCALL_POOLING_NONE, the caller's; else NULL */
     int32_t pooling;     /* LLMCALL_POOLING_*, not AUTO */
@@ -140,6 +153,7 @@ struct llmcall_engine {
     int closing;
     llmc_runtime *runtimes[LLMC_MAX_MODELS];
     uint32_t n_runtimes;
+    uint32_t last_adapter_id;
     llmcall_call *calls; /* those the engine holds */
     llmcall_metrics_snapshot metrics;
     /* Also under lock: whose turn it is. The backend serves one thread at a time, a step or a load; a load that waits goes
@@ -188,6 +202,18 @@ void llmc_runtime_destroy(llmcall_engine *engine, llmc_runtime **runtime);
 uint32_t llmc_runtime_max_outputs(const llmcall_engine_options *options);
 /* By name; NULL or "": the first. NULL with error filled if there is none. Takes engine->lock. */
 llmc_runtime *llmc_runtime_find(llmcall_engine *engine, const char *name, llmcall_error *error);
+
+/* ---- adapter.c ---- */
+/* Between begin_load and end_load. */
+llmcall_status llmc_adapter_add(llmcall_engine *engine, const llmcall_adapter_options *options, llmcall_error *error);
+llmcall_status llmc_adapter_unload(llmcall_engine *engine, const char *model, const char *name, llmcall_error *error);
+/* The call, whose runtime is known, will use the adapter; takes engine->lock. */
+llmcall_status llmc_adapter_use(llmcall_call *call, const char *name, float scale, llmcall_error *error);
+void llmc_adapter_drop(llmcall_call *call);          /* it will no more, if it did; engine->lock held */
+uint64_t llmc_adapter_key(const llmcall_call *call); /* for llmc_kv_key; 0: none */
+/* Frees what was unloaded and is not used any more; engine->lock held, and the backend is the caller's. */
+void llmc_adapters_sweep(llmcall_engine *engine);
+void llmc_adapters_count(const llmc_runtime *runtime, uint32_t *n, uint64_t *bytes); /* engine->lock held */
 
 /* ---- call.c ---- */
 typedef struct llmc_call_options {

@@ -102,6 +102,10 @@ void llmc_runtime_destroy(llmcall_engine *engine, llmc_runtime **handle) {
     llmc_sched_destroy(&runtime->sched);
     llmc_kv_destroy(&runtime->kv);
     llmc_template_destroy(&runtime->chat_template);
+    for (uint32_t i = 0; i < runtime->n_adapters; i++) {
+        llmc_adapter_destroy(&runtime->adapters[i]->adapter);
+        llmc_free(env, runtime->adapters[i]);
+    }
     llmc_model_destroy(&runtime->model);
     llmc_free(env, runtime->tokens);
     llmc_free(env, runtime->positions);

@@ -81,6 +81,7 @@ static void complete_call(llmcall_call *call) {
     llmc_mutex_unlock(&call->lock);
 
     llmc_sched_remove(call->runtime->sched, &call->group);
+    llmc_adapter_drop(call);
     count_finished(engine, &record);
     if (slot) {
         llmc_ledger_put(engine->ledger, slot, &record);
@@ -204,7 +205,7 @@ static void admit_call(llmcall_call *call, int64_t plan_ns, int64_t now_ns) {
 
 static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *segment, const llmc_step_item *item) {
     const llmc_sequence *sequence = item->sequence;
-    uint32_t second = call_of(item)->second;
+    const llmcall_call *call = call_of(item);
     segment->first_token = batch->n_tokens;
     segment->n_tokens = item->n_tokens;
     segment->start = item->start;
@@ -214,11 +215,13 @@ static void add_item(llmc_runtime *runtime, llmc_batch *batch, llmc_segment *seg
     segment->state = sequence->state_slot;
     segment->snapshot_after = item->snapshot_after;
     segment->snapshot = item->snapshot;
+    segment->lora = call->adapter ? llmc_adapter_lora(call->adapter->adapter) : NULL;
+    segment->lora_scale = call->adapter_scale;
     for (uint32_t i = 0; i < item->n_tokens; i++) {
         uint32_t row = batch->n_tokens + i;
         runtime->tokens[row] = sequence->tokens[item->start + i];
         runtime->positions[row] = item->start + i;
-        runtime->types[row] = second > 0 && item->start + i >= second;
+        runtime->types[row] = call->second > 0 && item->start + i >= call->second;
         int last = i + item->n_drafts + 1 >= item->n_tokens; /* the last that is known, or a draft behind it */
         if (item->wants_logits == 2 || (item->wants_logits == 1 && last)) runtime->output_rows[batch->n_outputs++] = row;
     }

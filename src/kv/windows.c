@@ -93,9 +93,9 @@ int llmc_kv_window_acquire(llmc_kv *kv, uint32_t page, uint32_t *out, int *needs
         slot = detach(kv, kv->windows[kv->oldest_window].page);
     }
     llmc_kv_window *w = &kv->windows[slot];
-    *needs_zero = w->written && w->salt != kv->pages[page].salt;
+    *needs_zero = w->written && w->salt != kv->pages[page].key.salt;
     w->written = 1;
-    w->salt = kv->pages[page].salt;
+    w->salt = kv->pages[page].key.salt;
     attach(kv, page, slot, 1);
     *out = slot;
     return 1;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "model/adapter.h"
 #include "model/estimate.h"
 #include "model/forward.h"
 #include "model/head.h"
@@ -176,6 +177,31 @@ void llmc_model_state_copy(llmc_model *model, uint32_t dst, uint32_t src) {
     if (model->states) model->backend->call->state_copy(model->backend, model->states, dst, src);
 }
 
+static llmc_forward_parts parts_of(llmc_model *model) {
+    return (llmc_forward_parts){.hparams = &model->hparams,
+                                .weights = &model->weights,
+                                .activations = &model->activations,
+                                .kv = model->kv,
+                                .window_kv = model->window_kv,
+                                .states = model->states};
+}
+
+/* ---- Adapters ----------------------------------------------------------------------------------------------------------- */
+
+llmcall_status llmc_model_load_adapter(llmc_model *model, const llmcall_adapter_options *options, llmc_adapter **adapter,
+                                       llmcall_error *error) {
+    *adapter = NULL;
+    if (!model->backend) return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "vocab_only", "The model has no weights.");
+    llmc_forward_parts parts = parts_of(model);
+    uint32_t n_ops = llmc_forward(&parts, 1, 1, 0, model->ops);
+    llmc_adapter_base base = {.env = model->env, .backend = model->backend, .architecture = model->shape.architecture};
+    base.hparams = &model->hparams;
+    base.weights = &model->weights;
+    base.ops = model->ops;
+    base.n_ops = n_ops;
+    return llmc_adapter_load(&base, options, adapter, error);
+}
+
 /* ---- Steps -------------------------------------------------------------------------------------------------------------- */
 
 /* From the first page on that its first token sees. */
@@ -247,16 +273,12 @@ static const float *view(llmc_model *model, const float *rows, uint32_t n_rows, 
 }
 
 llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const float **logits, llmcall_error *error) {
-    llmc_forward_parts parts = {.hparams = &model->hparams,
-                                .weights = &model->weights,
-                                .activations = &model->activations,
-                                .kv = model->kv,
-                                .window_kv = model->window_kv,
-                                .states = model->states};
+    llmc_forward_parts parts = parts_of(model);
     *logits = NULL;
     llmcall_status status = check_batch(model, batch, error);
     if (status != LLMCALL_OK) return status;
     uint32_t n_ops = llmc_forward(&parts, batch->n_tokens, batch->n_outputs, batch->hidden, model->ops);
+    llmc_adapters_mark(batch, model->ops, n_ops);
     status = model->backend->call->run(model->backend, batch, model->ops, n_ops, error);
     if (status != LLMCALL_OK) return status;
     model->hidden = NULL;

@@ -1,7 +1,7 @@
 /* A model ready to run: its weights on a backend, its tokenizer, its KV store, and the memory of a step. The scheduler's
  * plan comes in as an llmc_batch, logits go out.
  *
- * Threads: load on any thread; then run, kv_zero, state_copy and destroy on one thread at a time; everything else is immutable and may be
+ * Threads: load on any thread; then run, kv_zero, state_copy, load_adapter and destroy on one thread at a time; everything else is immutable and may be
  * read from any thread. */
 #ifndef LLMC_MODEL_H
 #define LLMC_MODEL_H
@@ -10,6 +10,7 @@
 #include "tokenizer/tokenizer.h"
 
 typedef struct llmc_model llmc_model;
+typedef struct llmc_adapter llmc_adapter; /* LoRA */
 
 typedef struct llmc_model_shape {
     uint32_t n_vocab;
@@ -70,6 +71,16 @@ const float *llmc_model_hidden(const llmc_model *model);
 /* Scores of n rows (n, width), each of one document's pooled row, by the model's head. Any thread. LLMCALL_E_UNSUPPORTED without
  * a head. */
 llmcall_status llmc_model_rank(const llmc_model *model, const float *rows, size_t n, float *scores, llmcall_error *error);
+
+/* An adapter for segments of this model's steps, on its backend: destroy it before the model, and on the thread that runs. Of the
+ * options path, readers and max_memory are read. LLMCALL_E_FORMAT and _UNSUPPORTED name the key or tensor; *adapter is NULL on
+ * failure. */
+llmcall_status llmc_model_load_adapter(llmc_model *model, const llmcall_adapter_options *options, llmc_adapter **adapter,
+                                       llmcall_error *error);
+void llmc_adapter_destroy(llmc_adapter **adapter);               /* sets *adapter to NULL; NULL is fine */
+const llmc_lora *llmc_adapter_lora(const llmc_adapter *adapter); /* for segments */
+const char *llmc_adapter_name(const llmc_adapter *adapter);      /* general.name, as far as it fits 63 bytes; may be "" */
+uint64_t llmc_adapter_bytes(const llmc_adapter *adapter);        /* its matrices, as the backend holds them */
 
 uint32_t llmc_model_kv_pages(const llmc_model *model); /* pages of LLMC_PAGE_TOKENS positions; 0 with vocab_only */
 void llmc_model_kv_zero(llmc_model *model, uint32_t page);

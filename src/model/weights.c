@@ -44,6 +44,7 @@ static llmcall_status walk_layer(const walk *w, uint32_t layer, llmcall_error *e
     llmcall_status status = LLMCALL_OK;
     llmc_tensor_list list = llmc_layer_tensors();
     llmc_layer_facts facts = llmc_layer_facts_of(w->gguf, w->hparams, layer);
+    if (w->weights) w->weights->facts[layer] = facts;
     for (size_t i = 0; i < list.n && status == LLMCALL_OK; i++) {
         snprintf(name, sizeof name, "blk.%u.%s", layer, list.rows[i].name);
         status = walk_row(w, &facts, &list.rows[i], name, w->weights ? &w->weights->layers[layer] : NULL, error);
@@ -373,9 +374,10 @@ static int make_arrays(const llmc_env *env, const llmc_hparams *h, llmc_weights 
     weights->n_experts = h->experts.n;
     weights->n_heads = h->n_heads;
     weights->layers = llmc_zalloc_array(env, h->n_layers, sizeof *weights->layers);
+    weights->facts = llmc_zalloc_array(env, h->n_layers, sizeof *weights->facts);
     size_t pairs = h->rope.n_rot / 2 ? h->rope.n_rot / 2 : 1;
     weights->inv_freq = llmc_zalloc_array(env, 2 * pairs, sizeof *weights->inv_freq);
-    if (!weights->layers || !weights->inv_freq) return 0;
+    if (!weights->layers || !weights->facts || !weights->inv_freq) return 0;
     weights->window_inv_freq = weights->inv_freq + pairs;
     return 1;
 }
@@ -438,6 +440,7 @@ void llmc_weights_destroy(const llmc_env *env, llmc_backend *backend, llmc_weigh
     }
     for (size_t i = 0; backend && i < globals.n; i++) destroy_row(env, backend, weights, &globals.rows[i], weights);
     llmc_free(env, weights->layers);
+    llmc_free(env, weights->facts);
     llmc_free(env, weights->inv_freq);
     memset(weights, 0, sizeof *weights);
 }

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "model/arch.h"
+#include "model/tensor_table.h"
 
 /* Matrices are (outputs, inputs). Vectors are device arrays. NULL: this model has none. q = n_heads * head_dim,
  * kv = n_kv_heads * head_dim. */
@@ -76,6 +77,7 @@ typedef struct llmc_weights {
     uint32_t n_layers;
     uint32_t n_experts, n_heads; /* lengths of the arrays of weights */
     llmc_layer *layers;
+    llmc_layer_facts *facts; /* (n_layers) what each is made of */
 } llmc_weights;
 
 /* What checking the tensors found. */

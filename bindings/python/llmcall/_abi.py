@@ -109,6 +109,11 @@ class ModelOptions(Struct):
                 ("progress_user", c.c_void_p), ("kv_type", c.c_int32), ("reserved2", c.c_uint32)]
 
 
+class AdapterOptions(Struct):
+    _fields_ = [("struct_size", c.c_uint32), ("reserved", c.c_uint32), ("model", c.c_char_p), ("name", c.c_char_p),
+                ("path", c.c_char_p), ("readers", c.POINTER(Reader)), ("n_readers", c.c_size_t), ("max_memory", c.c_uint64)]
+
+
 class Memory(Struct):
     _fields_ = [("struct_size", c.c_uint32), ("state_kib", c.c_uint32), ("weights_bytes", c.c_uint64), ("kv_bytes", c.c_uint64),
                 ("compute_bytes", c.c_uint64), ("tokenizer_bytes", c.c_uint64), ("total_bytes", c.c_uint64),
@@ -120,7 +125,8 @@ class ModelInfo(Struct):
                 ("width", c.c_uint32), ("n_heads", c.c_uint32), ("n_kv_heads", c.c_uint32), ("head_dim", c.c_uint32),
                 ("bos_token", c.c_int32), ("eos_token", c.c_int32), ("name", c.c_char * 64), ("architecture", c.c_char * 32),
                 ("memory", Memory), ("quantization", c.c_char * 32), ("pooling", c.c_int32), ("causal", c.c_uint32),
-                ("ranks", c.c_uint32), ("reserved2", c.c_uint32)]
+                ("ranks", c.c_uint32), ("reserved2", c.c_uint32), ("adapter_bytes", c.c_uint64),
+                ("n_adapters", c.c_uint32), ("reserved3", c.c_uint32)]
 
 
 class DeviceInfo(Struct):
@@ -164,7 +170,8 @@ class Request(Struct):
                 ("logit_bias", c.POINTER(LogitBias)), ("n_logit_bias", c.c_size_t), ("stop", c.POINTER(c.c_char_p)),
                 ("n_stop", c.c_size_t), ("response_format", c.c_int32), ("priority", c.c_int32), ("response_schema", c.c_char_p),
                 ("tools_json", c.c_char_p), ("tool_choice", c.c_char_p), ("deadline_ms", c.c_int64), ("caller", c.POINTER(Caller)),
-                ("on_event", EventFn), ("on_event_user", c.c_void_p), ("speculate", c.c_uint32), ("reserved", c.c_uint32)]
+                ("on_event", EventFn), ("on_event_user", c.c_void_p), ("speculate", c.c_uint32), ("reserved", c.c_uint32),
+                ("adapter", c.c_char_p), ("adapter_scale", c.c_float), ("reserved2", c.c_uint32)]
 
 
 class EmbedRequest(Struct):
@@ -198,7 +205,7 @@ STRUCTS = {
     "llmcall_admit_request": AdmitRequest, "llmcall_admission": Admission, "llmcall_candidate": Candidate,
     "llmcall_route_request": RouteRequest, "llmcall_moderation_request": ModerationRequest, "llmcall_moderation": Moderation,
     "llmcall_usage_record": UsageRecord, "llmcall_hooks": Hooks, "llmcall_engine_options": EngineOptions,
-    "llmcall_model_options": ModelOptions, "llmcall_memory": Memory, "llmcall_model_info_record": ModelInfo,
+    "llmcall_model_options": ModelOptions, "llmcall_adapter_options": AdapterOptions, "llmcall_memory": Memory, "llmcall_model_info_record": ModelInfo,
     "llmcall_device_info_record": DeviceInfo, "llmcall_message": Message, "llmcall_logprob": Logprob,
     "llmcall_token_logprobs": TokenLogprobs, "llmcall_event": Event, "llmcall_logit_bias": LogitBias, "llmcall_request": Request,
     "llmcall_embed_request": EmbedRequest, "llmcall_rerank_request": RerankRequest, "llmcall_metrics_snapshot": Metrics,
@@ -215,10 +222,13 @@ _PROTOTYPES = {
     "llmcall_finish_name": (c.c_char_p, [c.c_int32]),
     "llmcall_engine_options_defaults": (None, [c.POINTER(EngineOptions)]),
     "llmcall_model_options_defaults": (None, [c.POINTER(ModelOptions)]),
+    "llmcall_adapter_options_defaults": (None, [c.POINTER(AdapterOptions)]),
     "llmcall_request_defaults": (None, [c.POINTER(Request)]),
     "llmcall_engine_open": (Status, [c.POINTER(EngineOptions), c.POINTER(_P), _ERR]),
     "llmcall_engine_close": (None, [c.POINTER(_P)]),
     "llmcall_engine_load": (Status, [_P, c.POINTER(ModelOptions), _ERR]),
+    "llmcall_engine_load_adapter": (Status, [_P, c.POINTER(AdapterOptions), _ERR]),
+    "llmcall_engine_unload_adapter": (Status, [_P, c.c_char_p, c.c_char_p, _ERR]),
     "llmcall_estimate": (Status, [c.POINTER(EngineOptions), c.POINTER(ModelOptions), c.POINTER(Memory), _ERR]),
     "llmcall_model_info": (Status, [_P, c.c_char_p, c.POINTER(ModelInfo), _ERR]),
     "llmcall_device_info": (Status, [_P, c.POINTER(DeviceInfo), _ERR]),

@@ -21,8 +21,8 @@ _NUMBERS = {
     "priority": ("priority", *_values.I32),
     "speculate": ("speculate", *_values.U32),
 }
-_REALS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
-_NOT_ZERO = ("top_p", "repetition_penalty")
+_REALS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty", "adapter_scale")
+_NOT_ZERO = ("top_p", "repetition_penalty", "adapter_scale")
 _CALLER_TEXTS = ("credential", "region", "trace_id")
 
 # Keywords of the openai package whose feature comes later, with the values that ask for nothing.
@@ -30,7 +30,8 @@ _LATER = {"tools": (), "tool_choice": (), "functions": (), "function_call": (), 
           "modalities": (["text"],), "prediction": (), "reasoning_effort": (), "web_search_options": (), "verbosity": (),
           "response_format": ({"type": "text"},), "suffix": (), "echo": (False,), "best_of": (1,)}
 
-_COMMON = {"model", "stop", "logit_bias", "stream", "stream_options", "user", "timeout", "ignore_eos", "caller", *_NUMBERS, *_REALS}
+_COMMON = {"model", "stop", "logit_bias", "stream", "stream_options", "user", "timeout", "ignore_eos", "caller", "adapter", *_NUMBERS,
+           *_REALS}
 _CHAT_ONLY = {"messages", "logprobs", "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "audio", "modalities",
               "prediction", "reasoning_effort", "web_search_options", "verbosity", "response_format"}
 _COMPLETION_ONLY = {"prompt", "logprobs", "special", "suffix", "echo", "best_of"}
@@ -56,7 +57,8 @@ class ChatCompletions:
         presence_penalty, frequency_penalty, logit_bias {token id: bias}, logprobs (bool), top_logprobs, stream,
         stream_options {"include_usage": bool}, user (goes nowhere), timeout (seconds); beyond openai: top_k, min_p,
         repetition_penalty, ignore_eos, priority, caller (dict: credential, region, trace_id, distance_km, http_ns), speculate
-        (0 to 15: longest draft by look-up in the prompt; the same answer, sooner where it repeats its prompt).
+        (0 to 15: longest draft by look-up in the prompt; the same answer, sooner where it repeats its prompt), adapter (name of a
+        LoRA adapter, see Engine.load_adapter) and adapter_scale (1 unless given).
         """
         given = _known(given, _COMMON | _CHAT_ONLY, "messages")
         request = _request(given)
@@ -120,6 +122,8 @@ def _request(given):
     request.ignore_eos = _values.flag("ignore_eos", given.get("ignore_eos", False))
     if "model" in given:
         request.model = _values.c_string("model", given["model"])
+    if "adapter" in given:
+        request.adapter = _values.c_string("adapter", given["adapter"])
     _set_stop(request, given.get("stop"))
     _set_bias(request, given.get("logit_bias"))
     set_caller(request, given.get("caller"))
@@ -130,7 +134,7 @@ def _request(given):
 def _real(name, value):
     value = _values.real(name, value)
     if name in _NOT_ZERO and c.c_float(value).value == 0:
-        raise Error.argument(name, f"{name} is {value:g}; it must be above 0.")
+        raise Error.argument(name, f"{name} is {value:g}; it must not be 0.")
     return value
 
 

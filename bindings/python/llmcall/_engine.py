@@ -146,6 +146,21 @@ class Engine:
             raise failure[0]
         check(status, error)
 
+    def load_adapter(self, path, name=None, *, model=None, max_memory=0):
+        """Adds a LoRA adapter (GGUF) to a model; requests choose it by name (none: the file's general.name)."""
+        options, error = _abi.AdapterOptions(), _abi.Error()
+        lib.llmcall_adapter_options_defaults(c.byref(options))
+        options.path = _values.c_string("path", os.fsencode(path))
+        options.name = _values.c_string("name", name) if name else None
+        options.model = _name(model)
+        options.max_memory = _values.integer("max_memory", max_memory, *_values.U64)
+        check(lib.llmcall_engine_load_adapter(self._handle, c.byref(options), c.byref(error)), error)
+
+    def unload_adapter(self, name, *, model=None):
+        """Forgets an adapter; calls that use it go on."""
+        error = _abi.Error()
+        check(lib.llmcall_engine_unload_adapter(self._handle, _name(model), _values.c_string("name", name), c.byref(error)), error)
+
     def close(self):
         """Ends what still runs. Not from a hook."""
         if self._handle:
