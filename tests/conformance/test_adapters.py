@@ -1,0 +1,308 @@
+"""LoRA adapters: what merging them into the model gives; the same bits alone, in batches, from the cache and on every tier; never
+another's prefix; and what does not fit is refused by name."""
+import pathlib
+import re
+import threading
+
+import fixtures
+import gguf
+import llmcall
+import lora
+import numpy as np
+import pytest
+from isolated import run_python
+from llmcall import Status
+from reference_llama import log_softmax
+
+OPTIONS = {"context_length": 256, "kv_bytes": 16 << 20}
+LONG = [(i * 37 + i * i) % 128 for i in range(70)]
+NAMES = fixtures.names()
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+NOT_PRODUCTS = ("norm", "token_embd", "position_embd", "conv", "exps", "attn_k_b", "attn_v_b", "ssm_a", "ssm_d", "rope", "sinks")
+
+
+def pairs_for(name, seed=1, rank=4, size=0.02, only=""):
+    """A pair for every matrix of the fixture that takes one."""
+    tensors = fixtures.description(name)["tensors"]
+    spare = "ssm_in" if name.startswith("qwen3next") else " "  # it is there, and nothing reads it
+    return {tensor: lora.pair(tensor, shape, rank, seed, size) for tensor, shape, *_ in tensors
+            if len(shape) == 2 and tensor.endswith(".weight") and only in tensor and
+            ("ssm_alpha" in tensor or not any(part in tensor for part in (*NOT_PRODUCTS, spare)))}
+
+
+def write(path, fixture, pairs, **more):
+    return lora.write(path, fixtures.description(fixture)["architecture"], pairs, **more)
+
+
+def next_logprobs(engine, tokens, **given):
+    """Of every token of a vocabulary of 128, in its order, each forced in turn."""
+    values = []
+    for token in range(128):
+        reply = engine.completions.create(prompt=tokens, max_tokens=1, temperature=0, logprobs=0, logit_bias={token: 100},
+                                          ignore_eos=True, **given)
+        values.append(reply.choices[0].logprobs.token_logprobs[0])
+    return np.array(values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_merged(name, fixture_path, tmp_path):
+    """Every matrix of every architecture: x . W^T + scale * alpha / rank * (x . A^T) . B^T is x . (W + ...)^T."""
+    pairs, rank, alpha, scale = pairs_for(name), 4, 6.0, 0.75
+    assert len(pairs) >= 4
+    adapter = write(tmp_path / "adapter.gguf", name, pairs, alpha=alpha, name="own name")
+    merged = lora.build_merged(name, tmp_path / "merged.gguf", pairs, scale * alpha / rank)
+    tokens = fixtures.description(name)["tokens"]
+    with llmcall.Engine(fixture_path(name), threads=2, **OPTIONS) as engine, llmcall.Engine(merged, threads=2, **OPTIONS) as whole:
+        engine.load_adapter(adapter)
+        got = next_logprobs(engine, tokens, adapter="own name", adapter_scale=scale)
+        expected = log_softmax(whole.score(tokens))[-1]
+        plain = log_softmax(engine.score(tokens))[-1]
+    assert fixtures.nmse(got, expected) <= 1e-10
+    assert fixtures.nmse(plain, expected) >= 1e-6
+
+
+# ---- The same bits ----
+
+ANSWER = {"max_tokens": 12, "temperature": 0.8, "seed": 5, "logprobs": 5, "ignore_eos": True}
+CHOICES = [{}, {"adapter": "a"}, {"adapter": "b"}, {"adapter": "c"}, {"adapter": "a", "adapter_scale": -0.5}]
+
+
+def answer(engine, tokens=LONG, **given):
+    choice = engine.completions.create(prompt=tokens, **ANSWER, **given).choices[0]
+    return choice.logprobs.tokens, choice.logprobs.token_logprobs, choice.logprobs.top_logprobs
+
+
+def load_three(engine, name, folder):
+    """Of other ranks, seeds and types; b is for attention alone."""
+    for adapter, more in (("a", {}), ("b", {"rank": 17, "only": "attn"}), ("c", {"rank": 1, "size": 0.05})):
+        pairs = pairs_for(name, ord(adapter), **more)
+        engine.load_adapter(write(folder / f"{adapter}.gguf", name, pairs, dtype=np.float16 if adapter == "b" else np.float32), adapter)
+
+
+def at_once(engine, requests):
+    got = [None] * len(requests)
+
+    def run(i):
+        got[i] = answer(engine, **requests[i])
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(requests))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got
+
+
+@pytest.mark.parametrize("name", ["llama-dense", "qwen2-dense", "gpt2-dense", "phi3-dense", "qwen35-dense", "deepseek2-moe", "llama-moe"])
+def test_batched_as_alone(name, fixture_path, tmp_path):
+    with llmcall.Engine(fixture_path(name), threads=1, prefix_cache=False, **OPTIONS) as engine:
+        load_three(engine, name, tmp_path)
+        alone = [answer(engine, **choice) for choice in CHOICES]
+    assert len({str(logprobs) for _, logprobs, _ in alone}) == len(CHOICES)
+    for threads, step in ((2, 512), (3, 7)):
+        with llmcall.Engine(fixture_path(name), threads=threads, max_step_tokens=step, **OPTIONS) as engine:
+            load_three(engine, name, tmp_path)
+            assert at_once(engine, CHOICES + CHOICES[::-1]) == alone + alone[::-1]
+            assert at_once(engine, CHOICES) == alone  # from the cache
+
+
+def test_drafts_and_choices(fixture_path, tmp_path):
+    """A prompt that repeats itself: drafts are right, with the adapter's own bits."""
+    tokens = LONG[:24] * 3
+    with llmcall.Engine(fixture_path("llama-dense"), threads=2, **OPTIONS) as engine:
+        load_three(engine, "llama-dense", tmp_path)
+        for choice in CHOICES:
+            assert answer(engine, tokens, speculate=7, **choice) == answer(engine, tokens, **choice)
+        several = engine.completions.create(prompt=tokens, n=3, adapter="a", **ANSWER).choices
+        assert several[0].logprobs.token_logprobs == answer(engine, tokens, adapter="a")[1]
+
+
+TIER = """
+import json, sys, llmcall
+with llmcall.Engine(sys.argv[1], threads=2, context_length=256, kv_bytes=16 << 20, kv_type="f32") as engine:
+    engine.load_adapter(sys.argv[2], "a")
+    tokens = json.loads(sys.argv[3])
+    reply = engine.completions.create(prompt=tokens, adapter="a", max_tokens=6, temperature=0, logprobs=20, ignore_eos=True)
+    print(json.dumps([dict(top) for top in reply.choices[0].logprobs.top_logprobs]), reply.choices[0].logprobs.token_logprobs)
+"""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_every_tier(dtype, fixture_path, tmp_path):
+    from test_archs import quantized
+    quantized("phi3-dense", tmp_path / "q8.gguf")
+    adapter = write(tmp_path / "a.gguf", "phi3-dense", pairs_for("phi3-dense", rank=21), dtype=dtype)
+    arguments = (tmp_path / "q8.gguf", adapter, LONG)
+    assert run_python(TIER, *arguments, LLMCALL_CPU="c") == run_python(TIER, *arguments)
+
+
+def test_types_of_the_file(fixture_path, tmp_path):
+    """F16 and BF16 are the numbers that they are; Q8_0 is what it stands for."""
+    pairs = pairs_for("llama-dense", rank=32)
+    f16 = {name: tuple(half.astype(np.float16) for half in pair) for name, pair in pairs.items()}
+    q8 = gguf.GGMLQuantizationType.Q8_0
+    blocks = {name: tuple(gguf.quants.quantize(half, q8) for half in pair) for name, pair in pairs.items()}
+    rounded = {name: tuple(gguf.quants.dequantize(half, q8) for half in pair) for name, pair in blocks.items()}
+    write(tmp_path / "f16.gguf", "llama-dense", f16, dtype=np.float16)
+    write(tmp_path / "f16-wide.gguf", "llama-dense", f16)
+    write(tmp_path / "q8-wide.gguf", "llama-dense", rounded)
+    writer = gguf.GGUFWriter(str(tmp_path / "q8.gguf"), "llama")
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    for name, pair in blocks.items():
+        for suffix, half in zip(("lora_a", "lora_b"), pair):
+            writer.add_tensor(f"{name}.{suffix}", half, raw_dtype=q8)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with llmcall.Engine(fixture_path("llama-dense"), threads=2, **OPTIONS) as engine:
+        for name in ("f16", "f16-wide", "q8", "q8-wide"):
+            engine.load_adapter(tmp_path / f"{name}.gguf", name)
+        assert answer(engine, adapter="f16") == answer(engine, adapter="f16-wide") != answer(engine, adapter="q8")
+        assert answer(engine, adapter="q8") == answer(engine, adapter="q8-wide")
+
+
+# ---- The cache ----
+
+
+def cached(engine, **given):
+    reply = engine.completions.create(prompt=LONG, **ANSWER, **given)
+    return reply.usage.prompt_tokens_details.cached_tokens, reply.choices[0].logprobs.token_logprobs
+
+
+def test_prefixes_are_not_mixed(fixture_path, tmp_path):
+    with llmcall.Engine(fixture_path("llama-dense"), threads=1, prefix_cache=False, **OPTIONS) as engine:
+        load_three(engine, "llama-dense", tmp_path)
+        fresh = [cached(engine, **choice)[1] for choice in CHOICES]
+    with llmcall.Engine(fixture_path("llama-dense"), threads=1, **OPTIONS) as engine:
+        load_three(engine, "llama-dense", tmp_path)
+        assert [cached(engine, **choice) for choice in CHOICES] == [(0, logprobs) for logprobs in fresh]
+        assert [cached(engine, **choice) for choice in CHOICES] == [(64, logprobs) for logprobs in fresh]
+        assert cached(engine, adapter="a", adapter_scale=1.0) == (64, fresh[1])  # what nothing means
+        engine.unload_adapter("a")
+        engine.load_adapter(tmp_path / "c.gguf", "a")
+        assert cached(engine, adapter="a") == (0, fresh[3])
+
+
+# ---- The real model ----
+
+
+def test_real_model(model_path, tmp_path):
+    """SmolLM2 with rank 8 on attention and feed-forward: another answer, the same one beside calls without, and while others load."""
+    tensors = gguf.GGUFReader(str(model_path)).tensors
+    pairs = {t.name: lora.pair(t.name, (int(t.shape[1]), int(t.shape[0])), 8, 3, 0.01) for t in tensors
+             if t.name.startswith("blk.") and len(t.shape) == 2}
+    lora.write(tmp_path / "smol.gguf", "llama", pairs, alpha=16.0, name="smol")
+    lora.write(tmp_path / "half.gguf", "llama", dict(list(pairs.items())[:50]), alpha=16.0)
+    question = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "max_tokens": 12, "temperature": 0}
+    with llmcall.Engine(model_path, threads=2, context_length=512, kv_bytes=32 << 20) as engine:
+        plain = engine.chat.completions.create(**question).choices[0].message.content
+        engine.load_adapter(tmp_path / "smol.gguf")
+        info = engine.model_info()
+        assert info.n_adapters == 1 and info.adapter_bytes >= sum(8 * 4 * sum(t.shape[:2]) for t in tensors if t.name in pairs)
+        tuned = engine.chat.completions.create(**question, adapter="smol").choices[0].message.content
+        assert "Paris" in plain and tuned != plain
+        slight = engine.chat.completions.create(**question, adapter="smol", adapter_scale=1e-30).choices[0].message.content
+        assert slight == plain
+        got = {}
+        threads = [threading.Thread(target=lambda key=key: got.update({key: engine.chat.completions.create(
+            **question, **({"adapter": "smol"} if key % 2 else {})).choices[0].message.content})) for key in range(6)]
+        for thread in threads:
+            thread.start()
+        engine.load_adapter(tmp_path / "half.gguf", "half")
+        for thread in threads:
+            thread.join()
+        assert got == {key: tuned if key % 2 else plain for key in range(6)}
+
+
+def test_readme(model_path, tmp_path):
+    """The two Python blocks, one after the other."""
+    pairs = {"blk.3.ffn_down.weight": lora.pair("x", (576, 1536), 8, 1, 0.01)}
+    adapter = lora.write(tmp_path / "pirate.gguf", "llama", pairs, alpha=16.0)
+    code = "".join(re.findall(r"```python\n(.*?)```", README.read_text(), re.S)[:2])
+    assert code.count('"adapter.gguf"') == 1
+    assert len(run_python(code.replace('"model.gguf"', f'"{model_path}"').replace('"adapter.gguf"', f'"{adapter}"'))) > 5
+
+
+# ---- What does not fit ----
+
+
+def one(tensor="blk.0.attn_q.weight", a=(4, 64), b=(64, 4)):
+    return {tensor: (np.zeros(a, np.float32) if a else None, np.zeros(b, np.float32) if b else None)}
+
+
+WRONG = {
+    "no adapter": (one(), {"general.type": "model"}, Status.FORMAT, "general.type"),
+    "nothing says what": (one(), {"general.type": None}, Status.FORMAT, "general.type"),
+    "another kind": (one(), {"adapter.type": "vera"}, Status.UNSUPPORTED, "adapter.type"),
+    "no kind": (one(), {"adapter.type": None}, Status.FORMAT, "adapter.type"),
+    "another architecture": (one(), {"general.architecture": "qwen2"}, Status.UNSUPPORTED, "general.architecture"),
+    "alpha": (one(), {"adapter.lora.alpha": float("nan")}, Status.FORMAT, "adapter.lora.alpha"),
+    "begins late": (one(), {"adapter.alora.invocation_tokens": [1, 2]}, Status.UNSUPPORTED, "adapter.alora.invocation_tokens"),
+    "unknown tensor": (one("blk.0.attn_z.weight"), {}, Status.FORMAT, "blk.0.attn_z.weight.lora_a"),
+    "unknown layer": (one("blk.7.attn_q.weight"), {}, Status.FORMAT, "blk.7.attn_q.weight.lora_a"),
+    "strange layer": (one("blk.00.attn_q.weight"), {}, Status.FORMAT, "blk.00.attn_q.weight.lora_a"),
+    "huge layer": (one("blk.99999999999.attn_q.weight"), {}, Status.FORMAT, "blk.99999999999.attn_q.weight.lora_a"),
+    "fused for parts": (one("blk.0.attn_qkv.weight", b=(192, 4)), {}, Status.FORMAT, "blk.0.attn_qkv.weight.lora_a"),
+    "embeddings": (one("token_embd.weight", (128, 4), (64, 4)), {}, Status.UNSUPPORTED, "token_embd.weight"),
+    "norm": (one("blk.0.attn_norm.weight"), {}, Status.UNSUPPORTED, "blk.0.attn_norm.weight"),
+    "inputs": (one(a=(4, 32)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_a"),
+    "outputs": (one(b=(32, 4)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_b"),
+    "ranks": (one(b=(64, 5)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_b"),
+    "not transposed": (one(a=(64, 4)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_a"),
+    "no b": (one(b=None), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_b"),
+    "no a": (one(a=None), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_a"),
+    "rank": (one(a=(1025, 64), b=(64, 1025)), {}, Status.UNSUPPORTED, "blk.0.attn_q.weight.lora_a"),
+    "three dimensions": (one(a=(2, 4, 64)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_a"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_refused(case, fixture_path, tmp_path):
+    pairs, keys, status, param = WRONG[case]
+    with llmcall.Engine(fixture_path("llama-dense"), threads=1, **OPTIONS) as engine:
+        with pytest.raises(llmcall.Error) as caught:
+            engine.load_adapter(write(tmp_path / "wrong.gguf", "llama-dense", pairs, keys=keys.items()), "wrong")
+        assert (caught.value.status, caught.value.param) == (status, param)
+        assert param in str(caught.value)
+        assert engine.model_info().n_adapters == 0
+        engine.load_adapter(write(tmp_path / "right.gguf", "llama-dense", one(a=(1024, 64), b=(64, 1024))), "right")
+        answer(engine, adapter="right")
+
+
+def test_experts_are_refused(fixture_path, tmp_path):
+    pair = {"blk.0.ffn_down_exps.weight": (np.zeros((2, 4, 96), np.float32), np.zeros((2, 64, 4), np.float32))}
+    with llmcall.Engine(fixture_path("llama-moe"), threads=1, **OPTIONS) as engine:
+        with pytest.raises(llmcall.Error) as caught:
+            engine.load_adapter(write(tmp_path / "experts.gguf", "llama-moe", pair), "experts")
+    assert (caught.value.status, caught.value.param) == (Status.UNSUPPORTED, "blk.0.ffn_down_exps.weight")
+
+
+def test_names(fixture_path, tmp_path):
+    path = write(tmp_path / "a.gguf", "llama-dense", one())
+    with llmcall.Engine(fixture_path("llama-dense"), threads=1, **OPTIONS) as engine:
+        def refusal(function, *arguments, **given):
+            with pytest.raises(llmcall.Error) as caught:
+                function(*arguments, **given)
+            return caught.value.status, caught.value.code, caught.value.param
+
+        assert refusal(engine.load_adapter, path) == (Status.ARGUMENT, "invalid_argument", "name")
+        assert refusal(engine.load_adapter, path, "x" * 64) == (Status.ARGUMENT, "invalid_argument", "name")
+        assert refusal(engine.load_adapter, path, "a", model="other") == (Status.NOT_FOUND, "model_not_found", "model")
+        assert refusal(engine.load_adapter, tmp_path / "none.gguf", "a")[0] == Status.NOT_FOUND
+        assert refusal(engine.load_adapter, path, "a", max_memory=100) == (Status.NO_MEMORY, "no_memory", "max_memory")
+        engine.load_adapter(path, "a")
+        assert refusal(engine.load_adapter, path, "a") == (Status.ARGUMENT, "duplicate_adapter", "name")
+        assert refusal(answer, engine, adapter="b") == (Status.NOT_FOUND, "adapter_not_found", "adapter")
+        assert refusal(answer, engine, adapter_scale=2.0) == (Status.ARGUMENT, "invalid_argument", "adapter_scale")
+        assert refusal(engine.unload_adapter, "b") == (Status.NOT_FOUND, "adapter_not_found", "name")
+        engine.unload_adapter("a")
+        assert refusal(answer, engine, adapter="a") == (Status.NOT_FOUND, "adapter_not_found", "adapter")
+
+
+def test_a_vocabulary_takes_none(model_path, fixture_path, tmp_path):
+    path = write(tmp_path / "a.gguf", "llama-dense", one())
+    with llmcall.Engine(model_path, vocab_only=True) as engine, pytest.raises(llmcall.Error) as caught:
+        engine.load_adapter(path, "a")
+    assert caught.value.status == Status.UNSUPPORTED
