@@ -110,6 +110,7 @@ static int call_method(llmc_render *r, const llmc_method *method, const llmc_arg
     }
     if (!llmc_builtin_call(r, method->builtin, &self, &given, out)) return 0;
     if (out->type == LLMC_STRING) out->kind = LLMC_KIND_MARKUP;
+    for (uint32_t i = 0; out->type == LLMC_LIST && i < out->as.list->count; i++) out->as.list->items[i].kind = LLMC_KIND_MARKUP;
     return 1;
 }
 

@@ -230,7 +230,7 @@ int llmc_iterate(llmc_render *r, const llmc_value *value, const llmc_value **ite
         llmc_list *list = value->as.list;
         *items = list->items;
         *count = list->count;
-        if (value->kind == LLMC_KIND_GENERATOR) list->items += list->count, list->count = 0;
+        if (value->kind == LLMC_KIND_GENERATOR && list->count) list->items += list->count, list->count = 0;
         return 1;
     }
     if (value->type != LLMC_DICT) return llmc_render_fail(r, "'%s' object is not iterable", llmc_value_type_name(value));
@@ -326,6 +326,17 @@ static int operate_ints(llmc_render *r, int op, int64_t a, int64_t b, llmc_value
     return 1;
 }
 
+/* Python's divmod(), signs of zeros included. */
+static void divide(double a, double b, double *whole, double *rest) {
+    double quotient;
+    *rest = fmod(a, b);
+    quotient = (a - *rest) / b;
+    if ((*rest < 0 && b > 0) || (*rest > 0 && b < 0)) *rest += b, quotient -= 1;
+    else if (!(*rest < 0) && !(*rest > 0)) *rest = copysign(*rest, b);
+    *whole = floor(quotient) + (quotient - floor(quotient) > 0.5);
+    if (!(quotient < 0) && !(quotient > 0)) *whole = copysign(0, a / b);
+}
+
 /* Where Python raises or becomes complex. */
 static int power_exists(double a, double b) {
     double result = pow(a, b);
@@ -335,15 +346,15 @@ static int power_exists(double a, double b) {
 static int operate_floats(llmc_render *r, int op, double a, double b, llmc_value *out) {
     int zero = !(b < 0) && !(b > 0) && b == b;
     if ((op == '/' || op == LLMC_OP('/', '/') || op == '%') && zero) return llmc_render_fail(r, "division by zero");
-    double rest = fmod(a, b), whole = (a - rest) / b; /* as Python's divmod */
-    if ((rest < 0 && b > 0) || (rest > 0 && b < 0)) rest += b, whole -= 1;
+    double rest, whole;
+    divide(a, b, &whole, &rest);
     if (op == LLMC_OP('*', '*') && !power_exists(a, b)) return llmc_render_fail(r, "%g ** %g has no real value", a, b);
     double result = op == '+'                 ? a + b
                     : op == '-'               ? a - b
                     : op == '*'               ? a * b
                     : op == '/'               ? a / b
                     : op == '%'               ? rest
-                    : op == LLMC_OP('/', '/') ? floor(whole) + (whole - floor(whole) > 0.5)
+                    : op == LLMC_OP('/', '/') ? whole
                                               : pow(a, b);
     *out = llmc_value_float(result);
     return 1;
@@ -379,7 +390,8 @@ int llmc_operate(llmc_render *r, int op, const llmc_value *a, const llmc_value *
     if (op == '%' && a->type == LLMC_STRING) {
         llmc_args args = {.values = (llmc_value *)(uintptr_t)b, .n_positional = 1};
         int tuple = b->type == LLMC_LIST && b->kind == LLMC_KIND_TUPLE;
-        int mapping = b->type == LLMC_DICT || (b->type == LLMC_LIST && b->kind <= LLMC_KIND_RANGE && !tuple);
+        int mapping =
+            b->type == LLMC_DICT || b->type == LLMC_UNDEFINED || (b->type == LLMC_LIST && b->kind <= LLMC_KIND_RANGE && !tuple);
         if (tuple) args = (llmc_args){.values = b->as.list->items, .n_positional = b->as.list->count};
         return format_markup(r, a, &args, mapping ? b : NULL, out);
     }

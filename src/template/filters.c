@@ -50,7 +50,8 @@ static int compare_at(llmc_render *r, const llmc_value *a, const llmc_value *b, 
         *order = x < y ? -1 : x > y ? 1 : x >= y ? 0 : 2; /* 2: not a number */
         return 1;
     }
-    if (a->type != LLMC_LIST || b->type != LLMC_LIST || a->kind != b->kind || depth > LLMC_TEMPLATE_MAX_NESTING) {
+    int lists = a->type == LLMC_LIST && b->type == LLMC_LIST && a->kind == b->kind && a->kind <= LLMC_KIND_TUPLE;
+    if (!lists || depth > LLMC_TEMPLATE_MAX_NESTING) {
         return llmc_render_fail(r, "'%s' and '%s' cannot be ordered", llmc_value_type_name(a), llmc_value_type_name(b));
     }
     const llmc_list *p = a->as.list, *q = b->as.list;
@@ -68,14 +69,22 @@ int llmc_compare_values(llmc_render *r, const llmc_value *a, const llmc_value *b
     return compare_at(r, a, b, 0, order);
 }
 
+/* Ranges, generators and values() can be looked up, though no key here is one. */
+static int is_sound_key(llmc_render *r, const llmc_value *item) {
+    int never_found = item->type == LLMC_LIST && (item->kind == LLMC_KIND_RANGE || item->kind >= LLMC_KIND_VALUES);
+    if (never_found || llmc_value_hashable(item)) return 1;
+    return llmc_render_fail(r, "unhashable type: '%s'", llmc_value_type_name(item));
+}
+
 /* Of a generator what was looked at is used up. */
 static int list_contains(llmc_render *r, const llmc_value *container, const llmc_value *item, int *truth) {
     llmc_list *list = container->as.list;
     uint32_t i = 0;
+    if (container->kind == LLMC_KIND_KEYS && !is_sound_key(r, item)) return 0;
     for (; i < list->count && !*truth; i++) {
         if (!llmc_equal(r, &list->items[i], item, truth)) return 0;
     }
-    if (container->kind == LLMC_KIND_GENERATOR) list->items += i, list->count -= i;
+    if (container->kind == LLMC_KIND_GENERATOR && i) list->items += i, list->count -= i;
     return 1;
 }
 
@@ -95,8 +104,8 @@ int llmc_contains(llmc_render *r, const llmc_value *container, const llmc_value 
         if (item->size > container->size) *truth = 0;
         return 1;
     case LLMC_DICT:
-        if (!llmc_value_hashable(item)) return llmc_render_fail(r, "unhashable type: '%s'", llmc_value_type_name(item));
-        *truth = llmc_value_get(container, item) != NULL;
+        if (!is_sound_key(r, item)) return 0;
+        *truth = llmc_value_hashable(item) && llmc_value_get(container, item) != NULL;
         return llmc_render_step(r, item->type == LLMC_STRING ? item->size : 0);
     case LLMC_LIST:
         return list_contains(r, container, item, truth);
@@ -399,7 +408,7 @@ FILTER(filter_round) {
     if (common && self->type != LLMC_FLOAT) return round_int(r, self->as.integer, precision, out);
     if (common) return *out = llmc_value_float(round_decimal(real, (int)precision)), 1;
     double scale = pow(10, (double)precision);
-    *out = llmc_value_float((up ? ceil(real * scale) : floor(real * scale)) / scale);
+    *out = llmc_value_float(((up ? ceil(real * scale) : floor(real * scale)) + 0.0) / scale); /* an int in Python: no -0.0 */
     return 1;
 }
 

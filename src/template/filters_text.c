@@ -87,6 +87,7 @@ FILTER(filter_indent) {
     int first = TRUTH(1), blank = TRUTH(2);
     llmc_text result;
     if (self->type == LLMC_UNDEFINED) return llmc_undefined_error(r, self);
+    if (self->type != LLMC_STRING) return llmc_render_fail(r, "indent takes a text, not '%s'", llmc_value_type_name(self));
     if (!llmc_to_text(r, self, &text) || !llmc_render_step(r, text.size * (size_t)16)) return 0;
     if (width.type != LLMC_STRING && !llmc_operate(r, '*', &space, &width, &width)) return 0;
     llmc_text_init(&result, &r->arena);
@@ -104,12 +105,22 @@ FILTER(filter_indent) {
     return 1;
 }
 
+/* A collection that truncate gives back as it is. */
+static int short_enough(const llmc_value *value, int64_t length, int64_t leeway) {
+    int list = value->type == LLMC_LIST && value->kind != LLMC_KIND_GENERATOR;
+    if (!list && value->type != LLMC_DICT) return 0;
+    return (list ? value->as.list->count : value->as.dict->count) <= length + leeway;
+}
+
 FILTER(filter_truncate) {
     llmc_value text, end = MISSING(2) ? llmc_value_literal("...") : *ARG(2);
     int64_t length = 255, leeway = 5;
     llmc_text result;
-    if (!llmc_to_text(r, self, &text) || !llmc_want_int(r, ARG(0), 255, &length) || !llmc_want_int(r, ARG(3), 5, &leeway))
-        return 0;
+    if (!llmc_want_int(r, ARG(0), 255, &length) || !llmc_want_int(r, ARG(3), 5, &leeway)) return 0;
+    if (self->type > LLMC_STRING && short_enough(self, length, leeway)) return *out = *self, 1;
+    if (self->type != LLMC_STRING && self->type != LLMC_UNDEFINED)
+        return llmc_render_fail(r, "truncate takes a text, not '%s'", llmc_value_type_name(self));
+    if (!llmc_to_text(r, self, &text)) return 0;
     if (end.type != LLMC_STRING) return llmc_render_fail(r, "truncate takes a text as end");
     int64_t tail = (int64_t)llmc_text_length(end.as.text, end.size);
     if (length < tail || leeway < 0) return llmc_render_fail(r, "truncate takes a length of %lld or more", (long long)tail);
@@ -223,6 +234,7 @@ FILTER(filter_urlencode) {
 
 static int add_attribute(llmc_render *r, const llmc_dict_entry *entry, llmc_text *text) {
     llmc_value key, value;
+    if (entry->key.type != LLMC_STRING) return llmc_render_fail(r, "xmlattr takes texts as names");
     if (!llmc_escape_html(r, &entry->key, &key) || !llmc_escape_html(r, &entry->value, &value)) return 0;
     for (uint32_t i = 0; i < key.size; i++) {
         if (strchr("/>= ", key.as.text[i]) || llmc_text_space_prefix(key.as.text + i, key.size - i))

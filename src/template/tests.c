@@ -33,8 +33,24 @@ TEST(test_iterable, is_iterable(self))
 TEST(test_sequence, is_sequence(self))
 TEST(test_callable, (self->type >= LLMC_LOOP && self->type != LLMC_CYCLER) || self->type == LLMC_UNDEFINED)
 TEST(test_escaped, self->type == LLMC_STRING && self->kind == LLMC_KIND_MARKUP)
-TEST(test_filter, llmc_filter_find(self) != NULL)
-TEST(test_test, llmc_test_find(self) != NULL)
+
+/* A name looked up among filters or tests, as a key is. */
+static int known_test(llmc_render *r, const llmc_value *self, const llmc_builtin *(*find)(const llmc_value *name),
+                      llmc_value *out) {
+    int list = self->type == LLMC_LIST && self->kind != LLMC_KIND_RANGE && self->kind != LLMC_KIND_GENERATOR;
+    if (list && !llmc_value_hashable(self)) return llmc_render_fail(r, "unhashable type: '%s'", llmc_value_type_name(self));
+    if (self->type == LLMC_DICT) return llmc_render_fail(r, "unhashable type: 'dict'");
+    *out = llmc_value_bool(find(self) != NULL);
+    return 1;
+}
+
+static int test_filter(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return (void)args, known_test(r, self, llmc_filter_find, out);
+}
+
+static int test_test(llmc_render *r, const llmc_value *self, const llmc_args *args, llmc_value *out) {
+    return (void)args, known_test(r, self, llmc_test_find, out);
+}
 
 static int cased_test(llmc_render *r, const llmc_value *self, int how, llmc_value *out) {
     llmc_value text;

@@ -402,7 +402,9 @@ static const char *add_repr(llmc_text *text, const llmc_value *value, int depth,
         add_float(text, value->as.real, 0);
         return NULL;
     case LLMC_STRING:
+        if (value->kind) llmc_text_add_literal(text, "Markup(");
         add_quoted(text, value, 0, ascii);
+        if (value->kind) llmc_text_add_literal(text, ")");
         return NULL;
     case LLMC_LIST:
         return add_list(text, value, depth, ascii);

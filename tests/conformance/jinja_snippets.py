@@ -616,3 +616,31 @@ def snippets(group):
             continue
         yield f"{group} {number}", "\n".join(held).replace("¶", "\n")
         held = []
+
+
+# Every filter and test, and the commonest operators and accesses, on every kind of value.
+VALUES = ["nope", "none", "true", "0", "-7", "3.7", "-0.0", "''", "'a b'", "'Zß é1'", "' x\\n'", "'12'", "'-3.5e2'", "[]", "[3, 1, 2]", "['b', 'A']",
+          "[[1, 2], [0]]", "[none, 1]", "(1, 'a')", "{}", "{'b': 1, 'a': [2]}", "{1: 2}", "range(3)", "d.items()", "(l|map('string'))",
+          "namespace(a=1)", "('<b>'|safe)", "p", "[nope]"]
+FILTERS = ["abs", "batch(2)|list", "capitalize", "center(9)", "default('D')", "default('D', true)", "dictsort", "e", "filesizeformat", "first",
+           "float", "forceescape", "format", "groupby(0)", "indent", "int", "items|list", "join('-')", "last", "length", "list", "lower",
+           "map('string')|list", "map(attribute='a')|list", "max", "min", "reject|list", "replace('a', 'b')", "reverse|list", "round",
+           "round(1, 'floor')", "safe", "select|list", "selectattr('a')|list", "slice(2)|list", "sort", "string", "sum", "title", "tojson",
+           "tojson(indent=1)", "trim", "truncate(3, true, '', 0)", "unique|list", "upper", "urlencode", "wordcount", "xmlattr", "attr('a')"]
+TESTS = ["boolean", "callable", "defined", "divisibleby(3)", "eq(1)", "escaped", "even", "false", "filter", "float", "ge(1)", "in([1, ''])",
+         "integer", "iterable", "lower", "lt(1)", "mapping", "none", "number", "odd", "sameas(none)", "sequence", "string", "test", "true",
+         "undefined", "upper"]
+AFTER = ["[0]", "[-1]", "['a']", ".a", ".upper()", ".items()|list", ".split()", ".get('a')", ".count(1)", "()", " is not none"]
+OPERATORS = ["+", "-", "*", "/", "//", "%", "**", "==", "<", ">=", "in", "not in", "and", "or", "~"]
+OPERANDS = ["nope", "none", "true", "-7", "3.7", "-0.0", "'a b'", "[3, 1, 2]", "(1, 'a')", "{1: 2}", "range(3)", "('<b>'|safe)"]
+
+
+def combinations():
+    for value in VALUES:
+        yield from (f"{{{{ {value}|{name} }}}}" for name in FILTERS)
+        yield from (f"{{{{ {value} is {name} }}}}" for name in TESTS)
+        yield from (f"{{{{ {value}{access} }}}}" for access in AFTER)
+        yield f"{{% for x in {value} %}}{{{{ x }}}}{{{{ loop.index }}}}{{% else %}}none{{% endfor %}}{{% if {value} %}}y{{% endif %}}"
+        yield f"{{{{ '%s %r' % ({value}, {value}) }}}}{{{{ '{{}}'.format({value}) }}}}{{{{ not {value} }}}}"
+        yield f"{{{{ '%d' % {value} }}}}{{{{ -{value} }}}}"
+    yield from (f"{{{{ {a} {operator} {b} }}}}" for a in OPERANDS for operator in OPERATORS for b in OPERANDS)

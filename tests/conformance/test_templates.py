@@ -80,6 +80,18 @@ def test_small_templates_are_jinjas(group):
         assert got == expected, f"{name}, {source}: {failure} where jinja2 has {why}"
 
 
+def test_everything_on_every_kind_of_value_is_jinjas():
+    """Or is refused: what prints an address in memory, and numbers that are complex."""
+    variables, wrong = {"messages": [], "tools": None, "add_generation_prompt": True, **jinja_snippets.VARIABLES}, []
+    for source in jinja_snippets.combinations():
+        expected, why = transformers_jinja.compiled(source)(**variables)
+        got, failure = render(source, **variables)
+        refused = got is None and ("cannot be printed" in failure or "has no real value" in failure)
+        if got != expected and not refused:
+            wrong.append(f"{source}: {got!r} ({failure}) where jinja2 has {expected!r} ({why})")
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("source", jinja_snippets.REFUSED.strip().split("\n"))
 def test_what_is_not_known_is_refused(source):
     got, failure = render(source, [], **jinja_snippets.VARIABLES)
