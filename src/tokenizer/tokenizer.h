@@ -1,7 +1,8 @@
 /* Text to token ids and back, for the vocabulary kinds of GGUF: BPE over bytes ("gpt2") or characters ("gemma4"), SentencePiece
  * BPE ("llama"), WordPiece ("bert"), Unigram ("t5"), "rwkv" and "plamo2". Results are those of llama.cpp, token for token; where
- * it only comes near a vocabulary's own definition (letters' case in GPT-4o's and Tekken's pre-tokenizers, normalization and long
- * words in WordPiece), those of the definition. Knows nothing of models: a vocabulary comes in as plain arrays.
+ * it only comes near a vocabulary's own definition, those of the definition: letters' case and marks in GPT-4o's pre-tokenizer
+ * and its kin, numbers after other text in AFMoE's, wide spaces in DeepSeek LLM's, normalization and long words in WordPiece.
+ * Control tokens' texts are never tokens of a text by themselves. Knows nothing of models: a vocabulary comes in as plain arrays.
  *
  * Threads: a tokenizer is immutable once created; every function but create and destroy may run on any number of threads. */
 #ifndef LLMC_TOKENIZER_H

@@ -132,15 +132,22 @@ static void put_name(llmc_vocabulary *v, const llmc_vocab_source *source, uint32
     v->name_at[id + 1] = *at;
 }
 
-/* RWKV writes tokens as Python writes bytes: \\t \\n \\r \\xHH, and a backslash before what else it escapes. */
+/* RWKV writes tokens as Python writes bytes: \t \n \r \xHH, and a backslash before what else it escapes. */
 static size_t unescape_bytes(const char *text, size_t size, char *out) {
+    static const char escaped[] = "tnr", meant[] = "\t\n\r";
     size_t n = 0;
     for (size_t at = 0; at < size; at++) {
-        const char next = text[at] == '\\' && at + 1 < size ? text[++at] : 0;
-        const int high = next == 'x' && size - at > 2 ? hex_digit(text[at + 1]) : -1,
-                  low = high < 0 ? -1 : hex_digit(text[at + 2]);
-        out[n++] = next == 't' ? '\t' : next == 'n' ? '\n' : next == 'r' ? '\r' : low < 0 ? text[at] : (char)(high << 4 | low);
-        if (low >= 0) at += 2;
+        if (text[at] != '\\' || at + 1 == size) {
+            out[n++] = text[at];
+            continue;
+        }
+        at++;
+        const char *known = memchr(escaped, text[at], sizeof escaped - 1);
+        const int high = text[at] == 'x' && size - at > 2 ? hex_digit(text[at + 1]) : -1;
+        const int low = high < 0 ? -1 : hex_digit(text[at + 2]);
+        out[n] = known ? meant[known - escaped] : text[at];
+        if (low < 0) n++;
+        else out[n++] = (char)(high << 4 | low), at += 2;
     }
     return n;
 }
