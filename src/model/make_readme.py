@@ -43,8 +43,9 @@ Served: {served}.
 which tensor has it, but not served: {named}.
 
 ## Pre-tokenizers
-{n_pre} names of `tokenizer.ggml.pre` for byte-level BPE: {pre}. Beside BPE there are the vocabularies of SentencePiece and WordPiece
-{more}and what they were checked against is in `tests/conformance/test_tokens.py`.
+{n_pre} names of `tokenizer.ggml.pre` for byte-level BPE: {pre}. Other models (`tokenizer.ggml.model`):
+`gemma4` (BPE over characters), `llama` (SentencePiece BPE), `bert` (WordPiece), `t5` (Unigram), `rwkv` and `plamo2`. What they were
+checked against is in `tests/conformance/test_tokens.py` and `test_tokenizers.py`.
 
 ## Adding an architecture
 A row in `arch.c`; a field in `llmc_arch` and one place that reads it where the row needs something that no other has; a file of its
@@ -73,7 +74,7 @@ def page(table):
         text += f"| {name} | {models} | {features} | {against} |\n"
     served = ", ".join(name for name, supported in types if supported == "1")
     named = ", ".join(name for name, supported in types if supported == "0")
-    return text + TYPES.format(served=served, named=named, n_pre=len(pres), pre=", ".join(pres), more="")
+    return text + TYPES.format(served=served, named=named, n_pre=len(pres), pre=", ".join(pres))
 
 
 def main():
