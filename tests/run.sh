@@ -55,7 +55,7 @@ python_tests() {
     say "Running $name"
     status=0
     LLMCALL_LIBRARY="$root/build/libllmcall.so" PYTHONPATH="$root/bindings/python" PYTHONDONTWRITEBYTECODE=1 \
-        "$venv/bin/python" -m pytest -q -p no:cacheprovider --junitxml="$results/junit.xml" "$@" tests/conformance >"$results/log" 2>&1 || status=$?
+        "$venv/bin/python" -m pytest -q -p no:cacheprovider -n 2 --junitxml="$results/junit.xml" "$@" tests/conformance >"$results/log" 2>&1 || status=$?
     if [ $status = 0 ]; then tail -n 3 "$results/log" >&2; else cat "$results/log"; fi
     "$venv/bin/python" tests/count.py junit "$results/junit.xml" $status >"$results/counts"
     add_counts "$results/counts"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/model/README.md from what the library's own tables say: make_readme.py build/src/model_table [--check]
+"""Writes src/model/README.md from what the library's own tables say: make_readme.py build/tests/model_table [--check]
 
 The table of architectures also says which reference logits a row was checked against (tests/data/archs). --check writes nothing and
 exits with 1 if the page is not what would be written.
@@ -50,7 +50,7 @@ checked against is in `tests/conformance/test_tokens.py` and `test_tokenizers.py
 ## Adding an architecture
 A row in `arch.c`; a field in `llmc_arch` and one place that reads it where the row needs something that no other has; a file of its
 own where a layer is truly different. Then reference logits in `tests/data/archs`: the tests find them by themselves, and this page is
-written again (`src/model/make_readme.py build/src/model_table`).
+written again (`src/model/make_readme.py build/tests/model_table`).
 """
 
 

@@ -41,6 +41,13 @@ def uniform(name, shape, low, high, seed=1):
 
 
 def names():
+    """One or two of each architecture."""
+    return [name for name in variants() if name.endswith(("-dense", "-moe"))]
+
+
+def variants():
+    """These, and others of the same architectures with what the first have not: more experts than are used, windows shorter than the
+    text, scaled positions, multipliers."""
     return sorted(path.stem for path in ARCHS.glob("*.json"))
 
 

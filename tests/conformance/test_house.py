@@ -75,7 +75,7 @@ def readme_block(language):
 
 
 def test_page_of_models_is_current():
-    table = BUILD / "src" / "model_table"
+    table = BUILD / "tests" / "model_table"
     subprocess.run([sys.executable, ROOT / "src" / "model" / "make_readme.py", table, "--check"], check=True)
 
 
