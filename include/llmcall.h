@@ -754,7 +754,7 @@ LLMCALL_API llmcall_status llmcall_engine_step(llmcall_engine *engine, int32_t *
 typedef struct llmcall_metrics_snapshot {
     uint32_t struct_size;
     uint32_t reserved;
-    uint64_t calls_started;
+    uint64_t calls_started;      /* of llmcall_embed_texts and llmcall_rerank every text counts as one */
     uint64_t calls_finished;     /* whatever ended them */
     uint64_t calls_failed;
     uint64_t calls_cancelled;

@@ -77,6 +77,7 @@ static const llmc_arch arch_table[] = {
     {"bert", "all-MiniLM, BGE, E5, GTE, Arctic Embed, cross-encoders", .rope = LLMC_ROPE_NONE, ENCODER, OPTIONAL_BIASES,
      .positions = 1, .activation = LLMC_GELU_EXACT},
     {"nomic-bert", "Nomic Embed 1, 1.5", HALVES, ENCODER, OPTIONAL_BIASES},
+    {"eurobert", "EuroBERT", HALVES},
     {"deepseek2", "DeepSeek-V2, V3, R1, Kimi K2", .latent = 1, EXPERTS, .experts_unnormalized = 1, .temperature = 1},
 };
 

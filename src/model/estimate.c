@@ -156,6 +156,11 @@ static llmcall_status check_limits(llmc_model_plan *plan, const llmcall_model_op
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "context_length", "context_length is %u; expected at most %d.",
                          options->context_length, MAX_CONTEXT);
     }
+    if (plan->hparams.arch->positions && options->context_length > plan->hparams.context_length) {
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "context_length",
+                         "context_length is %u; the model has learned %u positions.", options->context_length,
+                         plan->hparams.context_length);
+    }
     return LLMCALL_OK;
 }
 

@@ -13,6 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ARCHS = HERE.parent.parent / "tests" / "data" / "archs"
 OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against plain numpy (`test_encoders.py`)",
                 "nomic-bert": "llama.cpp's vectors of a small one (`test_encoders.py`)",
+                "eurobert": "llama.cpp's vectors of a small one (`test_encoders.py`)",
                 "lfm2moe": "its recurrent layer against numpy, NMSE 1e-10",
                 "qwen35moe": "`qwen3next-moe` in its own form: both are Qwen3.5's layers and Qwen3-Next's feed-forward"}
 

@@ -137,7 +137,8 @@ def ranker(tmp_path_factory):
     for key, kind, value in spec["keys"]:
         if not key.startswith("tokenizer.") and not key.endswith(".vocab_size"):
             writer.add_key_value(key, value, gguf.GGUFValueType[kind])
-    writer.add_uint32("qwen3.pooling_type", gguf.PoolingType.RANK)
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    writer.add_classifier_output_labels(["yes", "no"])
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)

@@ -12,7 +12,8 @@ import tokenizers
 
 TEXTS = ["A cat sat on the mat.", "a kitten was sitting on a rug", "The central bank left interest rates as they were.", "x",
          "Ein Überblick: 東京 café naïve 😀, it's 3.14159!", "Interest rates rose. " * 20]
-STORED = json.loads((pathlib.Path(__file__).resolve().parent.parent / "data" / "nomic-bert.json").read_text())
+# What llama.cpp says of models with random weights (xllamacpp 2026.10.11549, CPU, no flash attention).
+STORED = json.loads((pathlib.Path(__file__).resolve().parent.parent / "data" / "encoders.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_a_head_ranks_pairs(folder, encoder, bert):
         assert np.array_equal(engine.embed(TEXTS, pooling="mean"), encoder.embed(TEXTS))
 
 
-# ---- Nomic BERT: RoPE and a gate ----
+# ---- Others against llama.cpp ----
 
 
 def build_nomic(path, n_types=2, without=None, small=False):
@@ -180,18 +181,92 @@ def build_nomic(path, n_types=2, without=None, small=False):
             low, high = -1, 1
         if name != without:
             writer.add_tensor(name, fixtures.uniform(name, shape, low, high))
+    write(writer)
+
+
+def write(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def test_nomic_is_llama_cpps(tmp_path):
-    """The stored vectors are llama.cpp's (xllamacpp 2026.10.11549, CPU, no flash attention) of this model."""
-    build_nomic(tmp_path / "nomic.gguf")
-    with llmcall.Engine(tmp_path / "nomic.gguf") as engine:
-        got = engine.embed(STORED["texts"])
-    assert np.abs(got - np.array(STORED["vectors"])).max() <= 2e-6
+def build_eurobert(path):
+    """llama's block, seen from both sides."""
+    spec = fixtures.description("llama-dense")
+    writer = gguf.GGUFWriter(str(path), "eurobert")
+    for key, kind, value in spec["keys"]:
+        if key.startswith("llama.") and not key.endswith("vocab_size"):
+            writer.add_key_value(key.replace("llama", "eurobert"), value, gguf.GGUFValueType[kind])
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    minilm.copy_vocabulary(writer)
+    for name, shape, low, high in spec["tensors"]:
+        if name not in ("output.weight", "rope_freqs.weight"):
+            writer.add_tensor(name, fixtures.uniform(name, [30522, shape[1]] if name == "token_embd.weight" else shape, low, high))
+    write(writer)
+
+
+def build_xlm_roberta(path):
+    """BERT's block with Unigram's vocabulary, one type, two separators in a pair, and a head."""
+    width, n_ff = 32, 64
+    writer = gguf.GGUFWriter(str(path), "bert")
+    ends, letters = ["<s>", "<pad>", "</s>", "<unk>"], [*"abcdefghijklmnopqrstuvwxyzNTW.?"]
+    words = ["\u2581", "\u2581Who", "\u2581bought", "\u2581it", "\u2581The", "\u2581tower", "\u2581is", "\u2581No", "body"]
+    tokens = [*ends, *words, *letters]
+    writer.add_tokenizer_model("t5")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 4 + [-2.0 - i / 8 for i in range(len(words))] + [-6.0 - i / 8 for i in range(len(letters))])
+    writer.add_token_types([3, 3, 3, 2] + [1] * (len(tokens) - 4))
+    for name, i in [("bos", 0), ("padding", 1), ("eos", 2), ("seperator", 2), ("unknown", 3)]:
+        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", i)
+    for name in ("add_bos_token", "add_eos_token", "add_sep_token", "add_space_prefix", "remove_extra_whitespaces"):
+        writer.add_bool(f"tokenizer.ggml.{name}", True)
+    writer.add_token_type_count(1)
+    writer.add_context_length(128)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(n_ff)
+    writer.add_block_count(2)
+    writer.add_head_count(2)
+    writer.add_layer_norm_eps(1e-5)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.RANK)
+    shapes = {"token_embd.weight": (len(tokens), width), "position_embd.weight": (128, width),
+              "token_types.weight": (1, width), "token_embd_norm.weight": (width,), "token_embd_norm.bias": (width,),
+              "cls.weight": (width, width), "cls.bias": (width,), "cls.output.weight": (1, width), "cls.output.bias": (1,)}
+    for i in range(2):
+        for name, rows, cols in [*((f"attn_{part}", width, width) for part in ("q", "k", "v", "output")), ("ffn_up", n_ff, width),
+                                 ("ffn_down", width, n_ff)]:
+            shapes |= {f"blk.{i}.{name}.weight": (rows, cols), f"blk.{i}.{name}.bias": (rows,)}
+        shapes |= {f"blk.{i}.{norm}.{kind}": (width,) for norm in ("attn_output_norm", "layer_output_norm") for kind in ("weight", "bias")}
+    for name, shape in shapes.items():
+        low, high = (0.5, 1.5) if name.endswith("norm.weight") else (-0.3, 0.3) if name.endswith("bias") else (-0.35, 0.35)
+        if name.startswith(("token_", "position_", "cls.output")) and len(shape) == 2:
+            low, high = -1, 1
+        writer.add_tensor(name, fixtures.uniform(name, shape, low, high))
+    write(writer)
+
+
+@pytest.mark.parametrize("name,build", [("nomic-bert", build_nomic), ("eurobert", build_eurobert)])
+def test_vectors_are_llama_cpps(name, build, tmp_path):
+    build(tmp_path / "model.gguf")
+    with llmcall.Engine(tmp_path / "model.gguf") as engine:
+        assert np.abs(engine.embed(STORED["texts"]) - np.array(STORED[name])).max() <= 2e-6
+
+
+def test_ranks_are_llama_cpps(tmp_path):
+    """llama.cpp's GELU is an approximation; a missing separator moves the scores by 0.3."""
+    build_xlm_roberta(tmp_path / "model.gguf")
+    stored = STORED["xlm-roberta"]
+    with llmcall.Engine(tmp_path / "model.gguf") as engine:
+        assert dict(engine.rerank(stored["query"], stored["documents"])) == pytest.approx(dict(enumerate(stored["scores"])), abs=2e-3)
+
+
+def test_no_more_positions_than_were_learned(encoder, folder):
+    with pytest.raises(llmcall.Error) as caught:
+        llmcall.Engine(folder / "f32.gguf", context_length=513)
+    assert caught.value.status == llmcall.Status.ARGUMENT and caught.value.param == "context_length"
 
 
 @pytest.mark.parametrize("change,param", [
