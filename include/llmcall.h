@@ -304,7 +304,8 @@ typedef struct llmcall_engine_options {
     int32_t threads;            /* compute threads; 0: none is made and llmcall_engine_step drives; LLMCALL_THREADS_AUTO (the
                                    default): one a core */
     uint32_t max_step_tokens;   /* tokens computed a step, prompt and decode together; 0: 512 */
-    uint32_t max_sequences;     /* sequences decoded at once; 0: 64 */
+    uint32_t max_sequences;     /* sequences decoded at once; 0: 64. Fewer in a model with recurrent layers, if kv_bytes does not
+                                   hold a state for each */
     uint32_t max_queue;         /* calls waiting beyond that; 0: 256 */
     uint32_t max_choices;       /* cap on a request's n; 0: 16 */
     uint32_t disable_prefix_cache; /* 1: prompts share no pages between calls */

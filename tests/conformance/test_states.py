@@ -328,3 +328,30 @@ def test_qwen35moe_is_both_others(tmp_path, monkeypatch):
     fixtures.build("changed", tmp_path / "model.gguf")
     with llmcall.Engine(tmp_path / "model.gguf", threads=2, **SMALL) as engine:
         assert fixtures.nmse(engine.score(spec["tokens"]), expected) <= 1e-8
+
+
+def test_layers_that_predict_more_are_left_out(tmp_path, monkeypatch):
+    """Files of Qwen3.5 end in a layer that guesses at further tokens: it is counted in every array, and not read."""
+    spec = fixtures.description("qwen35-dense")
+    longer = {"qwen35.block_count": 3, "qwen35.attention.recurrent_layers": [1, 0, 0]}
+    spec["keys"] = [[key, kind, longer.get(key, value)] for key, kind, value in spec["keys"]]
+    spec["keys"].append(["qwen35.nextn_predict_layers", "UINT32", 1])
+    spec["tensors"] += [[name.replace("blk.1.", "blk.2."), *rest] for name, *rest in spec["tensors"] if name.startswith("blk.1.")]
+    spec["tensors"].append(["blk.2.nextn.eh_proj.weight", [64, 128], -0.35, 0.35])
+    expected = fixtures.logits("qwen35-dense")
+    monkeypatch.setattr(fixtures, "description", lambda name: spec)
+    fixtures.build("changed", tmp_path / "model.gguf")
+    with llmcall.Engine(tmp_path / "model.gguf", threads=2, **SMALL) as engine:
+        assert fixtures.nmse(engine.score(spec["tokens"]), expected) <= 1e-8
+
+
+def test_layers_by_interval(tmp_path, monkeypatch):
+    """Without the array every full_attention_interval-th layer attends: 2 of these 2."""
+    spec = fixtures.description("qwen35-dense")
+    spec["keys"] = [row for row in spec["keys"] if row[0] != "qwen35.attention.recurrent_layers"]
+    spec["keys"].append(["qwen35.full_attention_interval", "UINT32", 2])
+    expected = fixtures.logits("qwen35-dense")
+    monkeypatch.setattr(fixtures, "description", lambda name: spec)
+    fixtures.build("changed", tmp_path / "model.gguf")
+    with llmcall.Engine(tmp_path / "model.gguf", threads=2, **SMALL) as engine:
+        assert fixtures.nmse(engine.score(spec["tokens"]), expected) <= 1e-8
