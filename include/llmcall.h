@@ -574,6 +574,9 @@ typedef struct llmcall_embed_request {
     int64_t deadline_ms;
     const llmcall_caller *caller;
     uint32_t *rows;               /* NULL, or (n_texts): filled with the vectors of each text, 1, or with NONE its tokens */
+    const char *adapter;          /* as in llmcall_request, for all texts */
+    float adapter_scale;
+    uint32_t reserved;
 } llmcall_embed_request;
 
 /* Vectors of texts, one behind the other; each has dimensions numbers, or the model's width. capacity is in floats; *n_vectors

@@ -30,6 +30,8 @@ llmcall_status llmc_start_import(llmc_start *start, const llmcall_request *given
 llmcall_status llmc_start_admit(llmc_start *start);
 /* Stage 6. */
 llmcall_status llmc_start_route(llmc_start *start);
+llmcall_status llmc_start_adapter(llmc_start *start, const char *name, float scale); /* after it; name NULL or "": none */
+void llmc_start_drop_adapter(llmc_start *start);                                     /* of a call that was not submitted */
 /* A call that was admitted and then failed on this thread is billed too: with nothing but its status. */
 void llmc_start_bill(llmc_start *start, llmcall_status status);
 /* 0: none. The application's clock may stand anywhere: a sum beyond its end is its end. */
@@ -49,6 +51,9 @@ llmcall_status llmc_check_text(const char *text, int64_t given, const char *para
 
 /* Ranges and combinations of everything in a request (already imported) that needs no model. */
 llmcall_status llmc_check_request(const llmcall_engine *engine, const llmcall_request *request, llmcall_error *error);
+
+/* Range of an adapter's scale, and that it does not stand alone. */
+llmcall_status llmc_check_adapter(const char *adapter, float scale, llmcall_error *error);
 
 /* What a server says of its client (already imported); checked before admission, which reads it. */
 llmcall_status llmc_check_caller(const llmcall_caller *caller, llmcall_error *error);

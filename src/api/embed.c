@@ -138,7 +138,9 @@ llmcall_status llmcall_embed_texts(llmcall_engine *engine, const llmcall_embed_r
                                            .n_texts = request.n_texts,
                                            .truncate = request.truncate,
                                            .priority = request.priority,
-                                           .deadline_ms = request.deadline_ms};
+                                           .deadline_ms = request.deadline_ms,
+                                           .adapter = request.adapter,
+                                           .adapter_scale = request.adapter_scale};
         status = llmc_texts_open(&texts, engine, LLMC_USE_EMBED, &common, &own);
         if (!status) status = embed(&texts, &request, vectors, capacity, n_vectors);
         llmc_texts_close(&texts, status, usage);

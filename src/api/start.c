@@ -293,11 +293,17 @@ void llmc_start_bill(start *s, llmcall_status status) {
     llmc_deliver_bills(s->engine);
 }
 
-static llmcall_status choose_adapter(start *s) {
-    const llmcall_request *request = &s->request;
-    if (!request->adapter || !*request->adapter) return LLMCALL_OK;
+/* scale 0: 1. */
+llmcall_status llmc_start_adapter(llmc_start *s, const char *name, float scale) {
+    if (!name || !*name) return LLMCALL_OK;
     s->call->runtime = s->runtime;
-    return llmc_adapter_use(s->call, request->adapter, request->adapter_scale ? request->adapter_scale : 1, s->error);
+    return llmc_adapter_use(s->call, name, scale != 0 ? scale : 1, s->error);
+}
+
+void llmc_start_drop_adapter(llmc_start *s) {
+    llmc_mutex_lock(&s->engine->lock);
+    llmc_adapter_drop(s->call);
+    llmc_mutex_unlock(&s->engine->lock);
 }
 
 llmcall_status llmc_start_admit(start *s) {
@@ -312,7 +318,7 @@ static llmcall_status run_stages(start *s) {
     llmcall_status status = llmc_start_admit(s);
     if (!status) status = validate(s);
     if (!status) status = llmc_start_route(s);
-    if (!status) status = choose_adapter(s);
+    if (!status) status = llmc_start_adapter(s, s->request.adapter, s->request.adapter_scale);
     if (!status) status = tokenize(s);
     if (!status) status = prepare(s);
     if (!status) status = submit(s);
@@ -342,9 +348,7 @@ llmcall_status llmcall_start(llmcall_engine *engine, const llmcall_request *requ
     }
     if (s.call) {
         llmc_start_bill(&s, status);
-        llmc_mutex_lock(&engine->lock);
-        llmc_adapter_drop(s.call);
-        llmc_mutex_unlock(&engine->lock);
+        llmc_start_drop_adapter(&s);
     }
     if (s.call) llmc_call_release(s.call);
     llmc_error_copy(error, &own);

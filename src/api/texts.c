@@ -49,13 +49,14 @@ llmcall_status llmc_texts_check(const llmc_texts *t) {
     if (request->deadline_ms < 0 || request->deadline_ms > MAX_DEADLINE_MS)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "deadline_ms", "deadline_ms is %lld; it must lie between 0 and %lld.",
                          (long long)request->deadline_ms, (long long)MAX_DEADLINE_MS);
-    return LLMCALL_OK;
+    return llmc_check_adapter(request->adapter, request->adapter_scale, error);
 }
 
 llmcall_status llmc_texts_route(llmc_texts *t) {
     size_t n = t->request.n_texts, most = t->start.engine->options.max_sequences;
     llmc_timeline_end(&t->start.call->timeline, LLMCALL_STAGE_VALIDATE, llmc_now(env_of(t)));
     llmcall_status status = llmc_start_route(&t->start);
+    if (!status) status = llmc_start_adapter(&t->start, t->request.adapter, t->request.adapter_scale);
     if (status) return status;
     t->width = llmc_model_shape_of(t->start.runtime->model)->width;
     t->n_slots = most < n ? most : n;
@@ -121,6 +122,7 @@ static llmcall_status submit_part(llmc_texts *t, const llmc_text *text, llmcall_
                                  .pooling = t->pooling,
                                  .second = shape->n_token_types > 1 ? text->second : 0};
     llmcall_status status = llmc_call_create(s->engine, out, s->error);
+    if (!status) llmc_adapter_share(*out, s->call);
     if (!status) status = llmc_call_prepare(*out, s->runtime, &options, s->error);
     llmc_sched_request request = {.user = *out,
                                   .tokens = text->tokens.ids,
@@ -130,10 +132,14 @@ static llmcall_status submit_part(llmc_texts *t, const llmc_text *text, llmcall_
                                   .deadline_ns = llmc_deadline_of(t->request.deadline_ms, s->call->timeline.origin_ns),
                                   .arrival_ns = llmc_now(env_of(t)),
                                   .salt = s->admission.cache_salt,
+                                  .adapter = llmc_adapter_key(s->call),
                                   .hidden = llmc_embed_hidden(t->pooling),
                                   .whole = !shape->causal};
     if (!status) status = llmc_call_submit(*out, &request, s->error);
     if (status && *out) {
+        llmc_mutex_lock(&s->engine->lock);
+        llmc_adapter_drop(*out);
+        llmc_mutex_unlock(&s->engine->lock);
         llmc_call_release(*out);
         *out = NULL;
     }
@@ -227,6 +233,7 @@ void llmc_texts_close(llmc_texts *t, llmcall_status status, llmcall_usage_record
     llmc_free(env_of(t), t->texts);
     llmc_free(env_of(t), t->parts);
     if (!call) return;
+    llmc_start_drop_adapter(&t->start);
     if (t->start.admitted) {
         int64_t now_ns = llmc_now(env_of(t));
         fill_record(t, status, now_ns);

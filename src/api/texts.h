@@ -25,6 +25,8 @@ typedef struct llmc_texts_request {
     uint32_t truncate;
     int32_t priority;
     int64_t deadline_ms;
+    const char *adapter;
+    float adapter_scale;
 } llmc_texts_request;
 
 typedef struct llmc_texts {
@@ -47,7 +49,7 @@ llmcall_status llmc_texts_open(llmc_texts *texts, llmcall_engine *engine, llmc_u
                                llmcall_error *error);
 /* Ranges of what is in llmc_texts_request. */
 llmcall_status llmc_texts_check(const llmc_texts *texts);
-/* ROUTE, and room for the texts. */
+/* ROUTE, the adapter, and room for the texts. */
 llmcall_status llmc_texts_route(llmc_texts *texts);
 /* E_UNSUPPORTED if the model has no vocabulary. */
 llmcall_status llmc_texts_tokenizer(const llmc_texts *texts, const llmc_tokenizer **tokenizer);

@@ -33,7 +33,6 @@ static const number_rule number_rules[] = {
     {FIELD(priority), FIELD_I32, -100, 100},
     {FIELD(deadline_ms), FIELD_I64, 0, (double)(1LL << 40)},
     {FIELD(speculate), FIELD_U32, 0, LLMC_DRAFT_MAX},
-    {FIELD(adapter_scale), FIELD_FLOAT, -100, 100},
 };
 
 /* Fields whose feature this version does not have: any other value than zero is refused, never ignored. */
@@ -60,6 +59,16 @@ static double read_number(const llmcall_request *request, const number_rule *rul
     }
 }
 
+llmcall_status llmc_check_adapter(const char *adapter, float scale, llmcall_error *error) {
+    if (!(scale >= -100 && scale <= 100))
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "adapter_scale",
+                         "adapter_scale is %g; it must lie between -100 and 100.", (double)scale);
+    if (scale != 0 && (!adapter || !*adapter))
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "adapter_scale", "adapter_scale is %g, but adapter is not set.",
+                         (double)scale);
+    return LLMCALL_OK;
+}
+
 static llmcall_status check_numbers(const llmcall_request *request, llmcall_error *error) {
     for (size_t i = 0; i < sizeof number_rules / sizeof *number_rules; i++) {
         const number_rule *rule = &number_rules[i];
@@ -71,10 +80,7 @@ static llmcall_status check_numbers(const llmcall_request *request, llmcall_erro
     if (request->top_logprobs && !request->logprobs)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "top_logprobs", "top_logprobs is %d, but logprobs is not set.",
                          request->top_logprobs);
-    if (request->adapter_scale != 0 && (!request->adapter || !*request->adapter))
-        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "adapter_scale", "adapter_scale is %g, but adapter is not set.",
-                         (double)request->adapter_scale);
-    return LLMCALL_OK;
+    return llmc_check_adapter(request->adapter, request->adapter_scale, error);
 }
 
 static llmcall_status check_served(const llmcall_request *request, llmcall_error *error) {

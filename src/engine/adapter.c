@@ -113,6 +113,14 @@ llmcall_status llmc_adapter_use(llmcall_call *call, const char *name, float scal
     return adapter ? LLMCALL_OK : fail_unknown(call->runtime, name, "adapter", error);
 }
 
+void llmc_adapter_share(llmcall_call *call, const llmcall_call *whole) {
+    llmc_mutex_lock(&call->engine->lock);
+    call->adapter = whole->adapter;
+    call->adapter_scale = whole->adapter_scale;
+    if (call->adapter) call->adapter->n_calls++;
+    llmc_mutex_unlock(&call->engine->lock);
+}
+
 void llmc_adapter_drop(llmcall_call *call) {
     llmc_runtime_adapter *adapter = call->adapter;
     call->adapter = NULL;

@@ -209,6 +209,8 @@ llmcall_status llmc_adapter_add(llmcall_engine *engine, const llmcall_adapter_op
 llmcall_status llmc_adapter_unload(llmcall_engine *engine, const char *model, const char *name, llmcall_error *error);
 /* The call, whose runtime is known, will use the adapter; takes engine->lock. */
 llmcall_status llmc_adapter_use(llmcall_call *call, const char *name, float scale, llmcall_error *error);
+/* So will a call that is part of another. */
+void llmc_adapter_share(llmcall_call *call, const llmcall_call *whole);
 void llmc_adapter_drop(llmcall_call *call);          /* it will no more, if it did; engine->lock held */
 uint64_t llmc_adapter_key(const llmcall_call *call); /* for llmc_kv_key; 0: none */
 /* Frees what was unloaded and is not used any more; engine->lock held, and the backend is the caller's. */

@@ -35,21 +35,11 @@ def write(path, architecture, pairs, alpha=None, name=None, dtype=np.float32, ke
 
 def build_merged(name, path, pairs, scale):
     """The fixture with W + scale * B . A for every pair."""
-    spec = fixtures.description(name)
-    writer = gguf.GGUFWriter(str(path), spec["architecture"])
-    for key, kind, value in spec["keys"]:
-        if kind.startswith("ARRAY"):
-            writer.add_array(key, value)
-        else:
-            writer.add_key_value(key, value, gguf.GGUFValueType[kind])
-    for tensor, shape, low, high in spec["tensors"]:
-        data = fixtures.uniform(tensor, shape, low, high)
+    def merged(data, tensor):
         if tensor in pairs:
             a, b = (half.astype(np.float64) for half in pairs[tensor])
             data = (data + scale * b @ a).astype(np.float32)
-        writer.add_tensor(tensor, data)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        return data, None
+
+    fixtures.write(fixtures.description(name), path, store=merged)
     return path

@@ -61,6 +61,27 @@ def test_as_merged(name, fixture_path, tmp_path):
     assert fixtures.nmse(plain, expected) >= 1e-6
 
 
+@pytest.mark.parametrize("name,rank", [("llama-dense", 5), ("gpt2-dense", 5), ("gemma2-dense", 5), ("qwen35-dense", 5), ("llama-dense", 1000)])
+def test_hidden_rows_as_merged(name, rank, fixture_path, tmp_path):
+    """Every number behind the last layer, of every token; of a rank so large that few rows go at a time."""
+    pairs = pairs_for(name, rank=rank)
+    adapter = write(tmp_path / "adapter.gguf", name, pairs)
+    merged = lora.build_merged(name, tmp_path / "merged.gguf", pairs, -1.5)
+    raw = {"pooling": "none", "normalize": False}
+    with llmcall.Engine(merged, threads=2, **OPTIONS) as engine:
+        expected = engine.embed(LONG, **raw)
+    rows = []
+    for options in ({"threads": 2}, {"threads": 3, "max_step_tokens": 11}, {"threads": 1, "max_step_tokens": 1}):
+        with llmcall.Engine(fixture_path(name), **options, **OPTIONS) as engine:
+            engine.load_adapter(adapter, "it")
+            rows.append(engine.embed(LONG, adapter="it", adapter_scale=-1.5, **raw))
+            plain, last = engine.embed(LONG, **raw), engine.embed([LONG, LONG[:9]], pooling="last", normalize=False, adapter="it", adapter_scale=-1.5)
+            assert np.array_equal(last, rows[0][[69, 8]])
+    assert fixtures.nmse(rows[0], expected) <= 1e-10
+    assert fixtures.nmse(plain, expected) >= 1e-6
+    assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
+
+
 # ---- The same bits ----
 
 ANSWER = {"max_tokens": 12, "temperature": 0.8, "seed": 5, "logprobs": 5, "ignore_eos": True}
@@ -129,8 +150,7 @@ with llmcall.Engine(sys.argv[1], threads=2, context_length=256, kv_bytes=16 << 2
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_every_tier(dtype, fixture_path, tmp_path):
-    from test_archs import quantized
-    quantized("phi3-dense", tmp_path / "q8.gguf")
+    fixtures.write(fixtures.description("phi3-dense"), tmp_path / "q8.gguf", q8_0=True)
     adapter = write(tmp_path / "a.gguf", "phi3-dense", pairs_for("phi3-dense", rank=21), dtype=dtype)
     arguments = (tmp_path / "q8.gguf", adapter, LONG)
     assert run_python(TIER, *arguments, LLMCALL_CPU="c") == run_python(TIER, *arguments)
@@ -296,8 +316,13 @@ def test_names(fixture_path, tmp_path):
         assert refusal(engine.load_adapter, path, "a") == (Status.ARGUMENT, "duplicate_adapter", "name")
         assert refusal(answer, engine, adapter="b") == (Status.NOT_FOUND, "adapter_not_found", "adapter")
         assert refusal(answer, engine, adapter_scale=2.0) == (Status.ARGUMENT, "invalid_argument", "adapter_scale")
+        assert refusal(engine.embed, LONG, adapter="b") == (Status.NOT_FOUND, "adapter_not_found", "adapter")
+        assert refusal(engine.embed, LONG, adapter_scale=2.0) == (Status.ARGUMENT, "invalid_argument", "adapter_scale")
+        assert refusal(engine.embed, LONG, adapter="a", adapter_scale=1e3) == (Status.ARGUMENT, "invalid_argument", "adapter_scale")
+        assert refusal(engine.embed, [LONG, LONG * 9], adapter="a")[0] == Status.CONTEXT_LENGTH
         assert refusal(engine.unload_adapter, "b") == (Status.NOT_FOUND, "adapter_not_found", "name")
         engine.unload_adapter("a")
+        assert engine.model_info().adapter_bytes == 0
         assert refusal(answer, engine, adapter="a") == (Status.NOT_FOUND, "adapter_not_found", "adapter")
 
 

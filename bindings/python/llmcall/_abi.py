@@ -179,7 +179,8 @@ class EmbedRequest(Struct):
                 ("text_sizes", c.POINTER(c.c_int64)), ("tokens", c.POINTER(c.POINTER(c.c_int32))),
                 ("token_counts", c.POINTER(c.c_size_t)), ("n_texts", c.c_size_t), ("no_normalize", c.c_uint32),
                 ("truncate", c.c_uint32), ("dimensions", c.c_uint32), ("priority", c.c_int32), ("deadline_ms", c.c_int64),
-                ("caller", c.POINTER(Caller)), ("rows", c.POINTER(c.c_uint32))]
+                ("caller", c.POINTER(Caller)), ("rows", c.POINTER(c.c_uint32)), ("adapter", c.c_char_p), ("adapter_scale", c.c_float),
+                ("reserved", c.c_uint32)]
 
 
 class RerankRequest(Struct):

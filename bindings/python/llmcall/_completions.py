@@ -117,7 +117,7 @@ def _request(given):
             setattr(request, field, _values.integer(name, given[name], low, high))
     for name in _REALS:
         if name in given:
-            setattr(request, name, _real(name, given[name]))
+            setattr(request, name, real(name, given[name]))
     request.has_seed = int("seed" in given)
     request.ignore_eos = _values.flag("ignore_eos", given.get("ignore_eos", False))
     if "model" in given:
@@ -131,7 +131,7 @@ def _request(given):
     return request
 
 
-def _real(name, value):
+def real(name, value):
     value = _values.real(name, value)
     if name in _NOT_ZERO and c.c_float(value).value == 0:
         raise Error.argument(name, f"{name} is {value:g}; it must not be 0.")

@@ -6,7 +6,7 @@ import ctypes as c
 from . import _abi, _values
 from ._abi import lib
 from ._call import usage_record
-from ._completions import deadline_ms, set_caller
+from ._completions import deadline_ms, real, set_caller
 from ._types import Error, Record, Status, check
 
 _POOLINGS = {None: 0, "mean": 1, "cls": 2, "last": 3, "none": 4}
@@ -20,24 +20,25 @@ class Embeddings:
         self._engine = engine
 
     def create(self, *, input, model=None, dimensions=None, encoding_format="float", user=None, pooling=None, normalize=True,
-               truncate=False, priority=0, timeout=None, caller=None):
+               truncate=False, priority=0, timeout=None, caller=None, adapter=None, adapter_scale=None):
         """One vector for each of input: a text, a list of texts, a list of token ids, or a list of such lists.
 
         As in openai: model, dimensions, encoding_format ("float" or "base64"), user (goes nowhere), timeout (seconds); beyond it
-        pooling, normalize, truncate as in Engine.embed, priority, caller.
+        pooling, normalize, truncate as in Engine.embed, priority, caller, adapter, adapter_scale.
         """
         if encoding_format not in ("float", "base64"):
             raise Error.argument("encoding_format", f'encoding_format is {encoding_format!r}; it must be "float" or "base64".')
         if pooling == "none":
             raise Error.argument("pooling", 'pooling is "none": a vector a token; Engine.embed gives them.')
         _, vectors, _, usage = _embed(self._engine, input, "input", model, pooling, normalize, truncate, dimensions, priority, timeout,
-                                      caller)
+                                      caller, adapter, adapter_scale)
         data = [Record(object="embedding", index=i, embedding=_encoded(vector, encoding_format)) for i, vector in enumerate(vectors)]
         return Record(object="list", data=data, model=usage.model, usage=usage)
 
 
-def embed(engine, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller):
-    single, vectors, rows, _ = _embed(engine, texts, "texts", model, pooling, normalize, truncate, dimensions, priority, timeout, caller)
+def embed(engine, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller, adapter, adapter_scale):
+    single, vectors, rows, _ = _embed(engine, texts, "texts", model, pooling, normalize, truncate, dimensions, priority, timeout, caller,
+                                      adapter, adapter_scale)
     if _POOLINGS[pooling] != _NONE:
         return vectors[0] if single else vectors
     parts, first = [], 0
@@ -111,7 +112,7 @@ def _set_input(request, texts, tokens):
     request.token_counts = (c.c_size_t * len(tokens))(*map(len, tokens))
 
 
-def _embed(engine, given, param, model, pooling, normalize, truncate, dimensions, priority, timeout, caller):
+def _embed(engine, given, param, model, pooling, normalize, truncate, dimensions, priority, timeout, caller, adapter, adapter_scale):
     """(it was one text, vectors (n, width), how many each text has, usage)"""
     if not isinstance(pooling, (str, type(None))) or pooling not in _POOLINGS:
         raise Error.argument("pooling", f'pooling is {pooling!r}; it must be None, "mean", "cls", "last" or "none".')
@@ -119,6 +120,10 @@ def _embed(engine, given, param, model, pooling, normalize, truncate, dimensions
     request = _abi.EmbedRequest()
     _set_common(request, model, truncate, priority, timeout, caller)
     _set_input(request, texts, tokens)
+    if adapter is not None:
+        request.adapter = _values.c_string("adapter", adapter)
+    if adapter_scale is not None:
+        request.adapter_scale = real("adapter_scale", adapter_scale)
     request.pooling = _POOLINGS[pooling]
     request.no_normalize = 1 - _values.flag("normalize", normalize)
     request.dimensions = 0 if dimensions is None else _values.integer("dimensions", dimensions, 1, _values.U32[1])

@@ -225,14 +225,15 @@ class Engine:
         return logits
 
     def embed(self, texts, *, pooling=None, normalize=True, truncate=False, dimensions=None, model=None, priority=0, timeout=None,
-              caller=None):
+              caller=None, adapter=None, adapter_scale=None):
         """Vectors as a numpy array: (width,) for one text, (n, width) for a list. Token ids serve as well as text.
 
         pooling: "mean", "cls", "last", None: the model's own; "none": a vector a token, (tokens, width), of a list a list of
         such. normalize: length 1. truncate: the beginning of what is longer than the context. dimensions: only the first so
-        many. All texts are one call, computed together.
+        many. adapter, adapter_scale: as in completions. All texts are one call, computed together.
         """
-        return _embeddings.embed(self, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller)
+        return _embeddings.embed(self, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller,
+                                 adapter, adapter_scale)
 
     def rerank(self, query, documents, *, truncate=False, model=None, priority=0, timeout=None, caller=None):
         """[(index, score)] of the documents, the one that answers the query best first, by a model with a head for it."""
