@@ -120,6 +120,15 @@ static llmcall_status find_token_array(const llmc_gguf *gguf, const char *key, u
                      array->count, n_tokens);
 }
 
+/* Some converters write whole numbers. */
+static llmcall_status read_score(const llmc_gguf_array *array, size_t i, float *score, llmcall_error *error) {
+    int32_t whole = 0;
+    if (array->element_type != LLMC_GGUF_I32) return llmc_gguf_array_f32(array, i, score, error);
+    llmcall_status status = llmc_gguf_array_i32(array, i, &whole, error);
+    *score = (float)whole;
+    return status;
+}
+
 static llmcall_status read_scores(const llmc_env *env, const llmc_gguf *gguf, llmc_vocab *vocab, llmcall_error *error) {
     llmc_gguf_array array;
     int found = 0;
@@ -127,7 +136,7 @@ static llmcall_status read_scores(const llmc_env *env, const llmc_gguf *gguf, ll
     if (status != LLMCALL_OK || !found) return status;
     float *scores = own_array(env, vocab, array.count, sizeof *scores);
     if (!scores) return llmc_fail_memory(error, array.key);
-    for (size_t i = 0; i < array.count && status == LLMCALL_OK; i++) status = llmc_gguf_array_f32(&array, i, &scores[i], error);
+    for (size_t i = 0; i < array.count && status == LLMCALL_OK; i++) status = read_score(&array, i, &scores[i], error);
     vocab->source.scores = scores;
     return status;
 }

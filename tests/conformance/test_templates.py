@@ -11,6 +11,7 @@ import llmcall
 import packages
 import pytest
 import transformers_jinja
+import vocab_gguf
 from llmcall import Status
 
 N_TEMPLATES, N_CASES, N_TEST_TEMPLATES = 70, 300, 28
@@ -150,8 +151,8 @@ def test_arguments_at_their_limits():
     assert len(llmcall.render_template("x" * (1 << 20), [])) == 1 << 20
 
 
-def test_the_models_own_template_takes_whole_messages(engine, model_fields):
-    reference = transformers_jinja.compiled(model_fields["tokenizer.chat_template"].contents())
+def test_the_models_own_template_takes_whole_messages(engine, model_header):
+    reference = transformers_jinja.compiled(vocab_gguf.read_value(model_header, "tokenizer.chat_template").decode())
     info = engine.model_info()
     tokens = {name: engine.detokenize([token], special=True).decode()
               for name, token in (("bos_token", info.bos_token), ("eos_token", info.eos_token))}

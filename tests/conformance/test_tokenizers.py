@@ -129,6 +129,7 @@ def test_rarer_kinds_are_llama_cpps(name, tmp_path):
             assert engine.detokenize(ids) == text.removeprefix("\ufeff" if name == "plamo2" else "").encode()
 
 
+@pytest.mark.slow
 def test_nomic_is_sentencepieces(vocabularies):
     """XLM-RoBERTa's vocabulary, with its map of characters: 250,002 tokens."""
     path = vocabularies / "ggml-vocab-nomic-bert-moe.gguf"
@@ -136,8 +137,9 @@ def test_nomic_is_sentencepieces(vocabularies):
     compare_scores(path, oracle, texts.many(N, 15))
 
 
-@pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc_cf", "identity"])
-@pytest.mark.parametrize("spaces", [True, False], ids=["one_space", "every_space"])
+@pytest.mark.parametrize("rule, spaces", [("nmt_nfkc", True), ("identity", False),
+                                          *(pytest.param(rule, spaces, marks=pytest.mark.slow) for rule, spaces in [
+                                              ("nmt_nfkc", False), ("nfkc_cf", True), ("nfkc_cf", False), ("identity", True)])])
 def test_trained_unigrams_are_sentencepieces(rule, spaces, tmp_path):
     """A small vocabulary, so that much is unknown, and not every space is one."""
     corpus = [text.replace("\n", " ") for text in texts.many(3000, 16, strange=0)]

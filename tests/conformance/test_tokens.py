@@ -5,7 +5,6 @@ import random
 import time
 import unicodedata
 
-import gguf
 import jinja2
 import llmcall
 import pytest
@@ -47,10 +46,10 @@ def test_vectors_of_llama_cpp(name, vocabulary, vocabularies):
 # ---- Against the tokenizers package ----
 
 @pytest.fixture(scope="module")
-def oracle(model_fields):
+def oracle(model_header):
     """SmolLM2's vocabulary in the tokenizers package, put together from the GGUF's lists as its tokenizer.json has it."""
-    tokens = model_fields["tokenizer.ggml.tokens"].contents()
-    merges = [tuple(merge.split(" ")) for merge in model_fields["tokenizer.ggml.merges"].contents()]
+    tokens = [token.decode() for token in vocab_gguf.read_value(model_header, "tokenizer.ggml.tokens")]
+    merges = [tuple(merge.decode().split(" ")) for merge in vocab_gguf.read_value(model_header, "tokenizer.ggml.merges")]
     made = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
@@ -245,8 +244,8 @@ def render(source, engine, messages, prompt):
 
 @pytest.mark.parametrize("messages", CHATS, ids=range(len(CHATS)))
 @pytest.mark.parametrize("prompt", [True, False])
-def test_the_models_template_is_jinjas(engine, model_fields, messages, prompt):
-    expected = render(model_fields["tokenizer.chat_template"].contents(), engine, messages, prompt)
+def test_the_models_template_is_jinjas(engine, model_header, messages, prompt):
+    expected = render(vocab_gguf.read_value(model_header, "tokenizer.chat_template").decode(), engine, messages, prompt)
     assert engine.apply_template(messages, add_generation_prompt=prompt) == expected
     if prompt:
         assert engine.count_tokens(messages) == len(engine.tokenize(expected))

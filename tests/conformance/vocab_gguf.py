@@ -158,12 +158,15 @@ def wire_message(fields):
     return bytes(out)
 
 
-def read_array(data, key):
-    """An array of a GGUF file's bytes. The gguf package takes half a minute for 250,000 strings."""
+def read_value(data, key):
+    """A string or an array of a GGUF file's bytes. The gguf package takes half a minute for 250,000 strings."""
     at = data.index(struct.pack("<Q", len(key)) + key.encode()) + 8 + len(key)
-    is_array, kind, count = struct.unpack_from("<IIQ", data, at)
+    value_kind, kind, count = struct.unpack_from("<IIQ", data, at)
+    if value_kind == 8:
+        size = struct.unpack_from("<Q", data, at + 4)[0]
+        return data[at + 12:at + 12 + size]
     at += 16
-    assert is_array == 9
+    assert value_kind == 9
     if kind != 8:
         return list(struct.unpack_from("<%d%s" % (count, {0: "B", 1: "b", 5: "i", 6: "f"}[kind]), data, at))
     items = []
@@ -177,7 +180,7 @@ def read_array(data, key):
 def to_sentencepiece(source, path, unknown):
     """A Unigram vocabulary GGUF as a model of the sentencepiece package."""
     data = pathlib.Path(source).read_bytes()
-    tokens, scores, types, charsmap = (read_array(data, f"tokenizer.ggml.{name}") for name in ("tokens", "scores", "token_type",
+    tokens, scores, types, charsmap = (read_value(data, f"tokenizer.ggml.{name}") for name in ("tokens", "scores", "token_type",
                                                                                                "precompiled_charsmap"))
     pieces = [(1, wire_message([(1, token), (2, score), (3, kind)])) for token, score, kind in zip(tokens, scores, types)]
     trainer = wire_message([(3, 1), (40, unknown)])
