@@ -190,6 +190,7 @@ llmcall_status llmc_texts_run(llmc_texts *t) {
     llmcall_status status = LLMCALL_OK;
     for (size_t i = 0; i < t->request.n_texts && !status; i++) status = add_part(t, &t->texts[i]);
     while (t->n_parts > 0 && !status) status = finish_part(t);
+    if (!status) llmc_error_clear(t->start.error); /* a queue that was full for a while is no error */
     if (!status) return LLMCALL_OK;
     llmcall_error first = *t->start.error;
     for (size_t i = 0; i < t->n_parts; i++) llmcall_cancel(t->parts[(t->first + i) % t->n_slots]);
@@ -210,6 +211,14 @@ static void fill_record(llmc_texts *t, llmcall_status status, int64_t now_ns) {
     record->total_ns = now_ns - t->start.call->timeline.origin_ns;
     if (!t->start.runtime) return;
     llmc_meter_cost(&t->start.runtime->prices, record->prompt_tokens - record->cached_tokens, record->cached_tokens, 0, record);
+}
+
+/* A stage in which the call failed ends, and those that it did not live to see have a span too. */
+static void close_early_stages(llmcall_call *call, int64_t now_ns) {
+    for (int32_t stage = LLMCALL_STAGE_VALIDATE; stage <= LLMCALL_STAGE_TOKENIZE; stage++) {
+        llmc_timeline_end(&call->timeline, stage, now_ns);
+        if (!llmc_timeline_span(&call->timeline, stage)) llmc_timeline_add(&call->timeline, stage, now_ns, now_ns, 0);
+    }
 }
 
 /* To the delivery thread, with the spans; once the engine is closing nobody looks there any more, but the ledger is read. */
@@ -236,6 +245,7 @@ void llmc_texts_close(llmc_texts *t, llmcall_status status, llmcall_usage_record
     llmc_start_drop_adapter(&t->start);
     if (t->start.admitted) {
         int64_t now_ns = llmc_now(env_of(t));
+        close_early_stages(call, now_ns);
         fill_record(t, status, now_ns);
         llmc_call_close_timeline(call, now_ns);
         if (usage) llmc_export(usage, &call->record, sizeof call->record);

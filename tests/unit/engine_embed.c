@@ -189,7 +189,7 @@ static void poolings_agree(void **state) {
 /* ---- Bills ---- */
 
 typedef struct ledger {
-    int n, n_spans;
+    int n, n_spans, n_backwards;
     llmcall_usage_record last;
 } ledger;
 
@@ -201,8 +201,9 @@ static llmcall_status note_usage(void *user, const llmcall_usage_record *record)
 }
 
 static void note_span(void *user, const char *call_id, const char *trace_id, const llmcall_span *span) {
-    (void)call_id, (void)trace_id, (void)span;
+    (void)call_id, (void)trace_id;
     ((ledger *)user)->n_spans++;
+    ((ledger *)user)->n_backwards += span->end_ns < span->start_ns;
 }
 
 static void one_bill_a_call(void **state) {
@@ -252,8 +253,39 @@ static void one_bill_a_call(void **state) {
     assert_int_equal(l.n, 4);
     assert_int_equal(l.last.status, LLMCALL_E_ARGUMENT);
     assert_int_equal(l.last.prompt_tokens, 0);
+    assert_int_equal(l.n_spans, 4 * LLMCALL_STAGE_COUNT);
+    request.dimensions = 0;
+    request.pooling = 77; /* in VALIDATE, whose span ends there */
+    assert_int_equal(llmcall_embed_texts(engine, &request, vectors, MAX_TEXTS * WIDTH, &n, &usage, NULL), LLMCALL_E_ARGUMENT);
+    assert_int_equal(llmcall_engine_step(engine, NULL, NULL), LLMCALL_OK);
+    assert_int_equal(l.n_spans, 5 * LLMCALL_STAGE_COUNT);
+    assert_int_equal(l.n_backwards, 0);
     llmcall_engine_close(&engine);
-    assert_int_equal(l.n, 4);
+    assert_int_equal(l.n, 5);
+}
+
+/* More texts than the queue takes: they wait for each other, and that is no error. */
+static void a_short_queue(void **state) {
+    (void)state;
+    float expected[MAX_TEXTS * WIDTH], got[MAX_TEXTS * WIDTH];
+    reference(&causal, LLMCALL_POOLING_MEAN, expected);
+    for (int32_t threads = 0; threads <= 2; threads++) {
+        tiny_gguf file = {0};
+        llmcall_engine_options options;
+        llmcall_engine_options_defaults(&options);
+        options.threads = threads;
+        options.max_queue = 1;
+        llmcall_engine *engine = setup_engine_with(&file, &options, NULL);
+        size_t n;
+        LLMCALL_INIT(llmcall_error, error);
+        llmcall_embed_request request;
+        fill_request(&request, MAX_TEXTS);
+        assert_int_equal(llmcall_embed_texts(engine, &request, got, MAX_TEXTS * WIDTH, &n, NULL, &error), LLMCALL_OK);
+        assert_int_equal(error.status, LLMCALL_OK);
+        assert_string_equal(error.message, "");
+        assert_memory_equal(got, expected, sizeof got);
+        llmcall_engine_close(&engine);
+    }
 }
 
 /* ---- Refusals ---- */
@@ -626,6 +658,7 @@ int main(void) {
         cmocka_unit_test(who_sees_whom),
         cmocka_unit_test(poolings_agree),
         cmocka_unit_test(one_bill_a_call),
+        cmocka_unit_test(a_short_queue),
         cmocka_unit_test(embed_refusals),
         cmocka_unit_test(nulls_and_sizes),
         cmocka_unit_test(long_texts),
