@@ -320,6 +320,7 @@ def test_names(fixture_path, tmp_path):
         assert refusal(engine.embed, LONG, adapter_scale=2.0) == (Status.ARGUMENT, "invalid_argument", "adapter_scale")
         assert refusal(engine.embed, LONG, adapter="a", adapter_scale=1e3) == (Status.ARGUMENT, "invalid_argument", "adapter_scale")
         assert refusal(engine.embed, [LONG, LONG * 9], adapter="a")[0] == Status.CONTEXT_LENGTH
+        assert refusal(answer, engine, LONG * 9, adapter="a")[0] == Status.CONTEXT_LENGTH
         assert refusal(engine.unload_adapter, "b") == (Status.NOT_FOUND, "adapter_not_found", "name")
         engine.unload_adapter("a")
         assert engine.model_info().adapter_bytes == 0
