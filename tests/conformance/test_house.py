@@ -85,7 +85,7 @@ def test_readme_c_program(tmp_path, model_path):
     subprocess.run(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", str(program), f"-I{ROOT}/include", f"-L{BUILD}", "-lllmcall",
                     f"-Wl,-rpath,{BUILD}", "-o", str(tmp_path / "program")], check=True)
     done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and len(done.stdout) > 10
+    assert done.returncode == 0 and "Paris" in done.stdout
 
 
 def test_readme_python_program(tmp_path, model_path):
