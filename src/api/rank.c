@@ -1,9 +1,7 @@
 /* llmcall_rerank: a query and documents to scores, by the model's own head. */
-#include <stdio.h>
 #include <string.h>
 
 #include "api/texts.h"
-#include "core/utf8.h"
 
 enum { MAX_PROMPT_BYTES = 1 << 28 };
 
@@ -55,51 +53,61 @@ static int append_piece(const llmc_tokenizer *tokenizer, piece p, uint32_t shiel
     return shield ? llmc_tokenizer_shield(tokenizer, p.text, p.size, shield, out) : llmc_buffer_append(out, p.text, p.size);
 }
 
-/* Appends the template from *at to its end, or to behind its {document}, with the texts in their places. */
-static int render(const llmc_tokenizer *tokenizer, const char **at, piece query, piece document, uint32_t shield,
-                  llmc_buffer *out) {
+/* The template with the texts in their places; *tail is where what follows the document begins. */
+static int render(const llmc_tokenizer *tokenizer, const char *at, piece query, piece document, uint32_t shield,
+                  llmc_buffer *out, size_t *tail) {
     static const char query_mark[] = "{query}", document_mark[] = "{document}";
     for (;;) {
-        const char *q = strstr(*at, query_mark), *d = strstr(*at, document_mark);
+        const char *q = strstr(at, query_mark), *d = strstr(at, document_mark);
         const char *next = q && (!d || q < d) ? q : d;
-        if (!next) next = *at + strlen(*at);
-        if (!llmc_buffer_append(out, *at, (size_t)(next - *at))) return 0;
-        *at = next;
-        if (!*next) return 1;
+        if (!next) return llmc_buffer_append(out, at, strlen(at));
+        if (!llmc_buffer_append(out, at, (size_t)(next - at))) return 0;
         if (!append_piece(tokenizer, next == q ? query : document, shield, out)) return 0;
-        *at += next == q ? sizeof query_mark - 1 : sizeof document_mark - 1;
-        if (next == d) return 1;
+        at = next + (next == q ? sizeof query_mark - 1 : sizeof document_mark - 1);
+        if (next == d) *tail = out->size;
     }
 }
 
-/* The template's end is counted apart, so that a long document can be cut before it. */
+static llmcall_status choose_shield(const llmc_texts *t, const llmc_tokenizer *tokenizer, piece query, piece document,
+                                    uint32_t *shield) {
+    *shield = 0;
+    if (!llmc_tokenizer_names_control(tokenizer, query.text, query.size) &&
+        !llmc_tokenizer_names_control(tokenizer, document.text, document.size))
+        return LLMCALL_OK;
+    *shield = llmc_free_shield(llmc_shields_in(query.text, query.size) | llmc_shields_in(document.text, document.size));
+    if (*shield) return LLMCALL_OK;
+    return llmc_fail(t->start.error, LLMCALL_E_ARGUMENT, NULL, "documents",
+                     "query and document hold control tokens as text and all of the noncharacters U+FDD0 to U+FDEF.");
+}
+
+/* What stands behind a document that is to be cut is counted apart. */
+static llmcall_status encode_rendered(llmc_texts *t, llmc_text *text, const llmc_tokenizer *tokenizer,
+                                      const llmc_buffer *prompt, size_t tail, uint32_t shield) {
+    const char *data = prompt->data ? prompt->data : "";
+    llmcall_error *error = t->start.error;
+    llmcall_status status =
+        llmc_tokenizer_encode_shielded(tokenizer, data, prompt->size, shield, LLMC_ENCODE_SPECIAL, &text->tokens, error);
+    if (status || text->tokens.n <= t->start.runtime->context_length) return status;
+    llmc_token_list behind = {0};
+    status = llmc_tokenizer_encode_shielded(tokenizer, data + tail, prompt->size - tail, shield, LLMC_ENCODE_SPECIAL, &behind,
+                                            error);
+    text->n_tail = (uint32_t)behind.n;
+    llmc_token_list_free(&t->start.engine->env, &behind);
+    return status;
+}
+
 static llmcall_status encode_prompt(llmc_texts *t, llmc_text *text, const llmc_tokenizer *tokenizer, piece query,
                                     piece document) {
-    const char *at = llmc_model_rerank_template(t->start.runtime->model);
-    llmcall_error *error = t->start.error;
-    uint32_t shield = 0;
-    if (llmc_tokenizer_names_control(tokenizer, query.text, query.size) ||
-        llmc_tokenizer_names_control(tokenizer, document.text, document.size)) {
-        shield = llmc_free_shield(llmc_shields_in(query.text, query.size) | llmc_shields_in(document.text, document.size));
-        if (!shield)
-            return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "documents",
-                             "query and document hold control tokens as text and all of the noncharacters U+FDD0 to U+FDEF.");
-    }
+    const char *template = llmc_model_rerank_template(t->start.runtime->model);
+    uint32_t shield;
+    size_t tail = 0;
     llmc_buffer prompt;
     llmc_buffer_init(&prompt, &t->start.engine->env, MAX_PROMPT_BYTES);
-    llmcall_status status = LLMCALL_OK;
-    size_t n = 0;
-    for (int part = 0; part < 2 && !status; part++) { /* up to the document, and what stands behind it */
-        llmc_buffer_clear(&prompt);
-        n = text->tokens.n;
-        if (!render(tokenizer, &at, query, document, shield, &prompt))
-            status =
-                llmc_fail(error, prompt.status, NULL, "documents", "The prompt exceeds %zu bytes or the memory.", prompt.max);
-        if (!status)
-            status = llmc_tokenizer_encode_shielded(tokenizer, prompt.data ? prompt.data : "", prompt.size, shield,
-                                                    LLMC_ENCODE_SPECIAL, &text->tokens, error);
-    }
-    text->n_tail = (uint32_t)(text->tokens.n - n);
+    llmcall_status status = choose_shield(t, tokenizer, query, document, &shield);
+    if (!status && !render(tokenizer, template, query, document, shield, &prompt, &tail))
+        status = llmc_fail(t->start.error, prompt.status, NULL, "documents", "The prompt exceeds %zu bytes or the memory.",
+                           prompt.max);
+    if (!status) status = encode_rendered(t, text, tokenizer, &prompt, tail, shield);
     llmc_buffer_free(&prompt);
     return status;
 }
