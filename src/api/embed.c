@@ -22,7 +22,7 @@ static llmcall_status check_request(const llmc_texts *t, const llmcall_embed_req
 static llmcall_status choose_pooling(llmc_texts *t, const llmcall_embed_request *request) {
     const llmc_model_shape *shape = llmc_model_shape_of(t->start.runtime->model);
     t->pooling = request->pooling;
-    if (t->pooling == LLMCALL_POOLING_AUTO && shape->ranks)
+    if (t->pooling == LLMCALL_POOLING_AUTO && shape->ranks && shape->pooling == LLMCALL_POOLING_AUTO)
         return llmc_fail(t->start.error, LLMCALL_E_UNSUPPORTED, "ranks_only", "pooling",
                          "%s ranks documents (llmcall_rerank); for vectors choose a pooling.", t->start.runtime->name);
     if (t->pooling == LLMCALL_POOLING_AUTO) t->pooling = shape->pooling;

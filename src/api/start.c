@@ -116,7 +116,7 @@ static int can_serve(llmc_use use, const llmc_runtime *runtime) {
 /* Made for embeddings, as its file says. */
 static int is_embedder(const llmc_runtime *runtime) {
     const llmc_model_shape *shape = llmc_model_shape_of(runtime->model);
-    return runtime->sched && !shape->ranks && (!shape->causal || shape->pooling != LLMCALL_POOLING_AUTO);
+    return runtime->sched && (shape->pooling != LLMCALL_POOLING_AUTO || (!shape->causal && !shape->ranks));
 }
 
 /* A model that was asked for by name, or the only one, and cannot do it. */

@@ -98,14 +98,16 @@ static llmcall_status check_tensor(const llmc_gguf *gguf, int i, uint64_t rows, 
                      "The tensor %s has type %s, which is not supported here.", tensor->name, type ? type->name : "unknown");
 }
 
-/* A bias alone is none: nothing would read it. */
-static llmcall_status check_tensors(const llmc_gguf *gguf, const llmc_hparams *hparams, llmcall_error *error) {
+/* A file with a head ranks, whether or not its pooling type says so. A bias alone is none: nothing would read it. */
+static llmcall_status check_tensors(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error) {
+    int named = hparams->ranks;
     uint64_t n_inner = rows_of(gguf, INNER), n_out = rows_of(gguf, OUT);
     llmcall_status status = check_tensor(gguf, INNER, n_inner, hparams->width, error);
     if (status == LLMCALL_OK) status = check_tensor(gguf, INNER_BIAS, 1, n_inner, error);
     if (status == LLMCALL_OK) status = check_tensor(gguf, OUT, n_out, n_inner ? n_inner : hparams->width, error);
     if (status == LLMCALL_OK) status = check_tensor(gguf, OUT_BIAS, 1, n_out, error);
-    if (status != LLMCALL_OK || !hparams->ranks || n_inner || n_out) return status;
+    hparams->ranks = n_inner || n_out;
+    if (status != LLMCALL_OK || !named || hparams->ranks) return status;
     return llmc_fail(error, LLMCALL_E_FORMAT, NULL, tensors[OUT].name,
                      "The file's pooling type says that it ranks documents, but it lacks the tensor %s.", tensors[OUT].name);
 }

@@ -637,18 +637,26 @@ static int life(tiny_gguf *file, long fail_at, int for_ever) {
     return fail_at && f.count >= fail_at;
 }
 
+/* The head alone makes it a ranker; with a template of its own the query's control token is shielded. */
 static void every_allocation_fails(void **state) {
     (void)state;
-    tiny_gguf file;
-    tiny_gguf_spec spec = ranker;
-    spec.n_layers = 1;
-    tiny_gguf_build(&file, &spec);
-    for (int for_ever = 0; for_ever <= 1; for_ever++) {
-        long n = 1;
-        while (life(&file, n, for_ever)) n++;
-        assert_true(n > 50);
+    for (int templated = 0; templated <= 1; templated++) {
+        tiny_gguf file;
+        tiny_gguf_spec spec = ranker;
+        spec.n_layers = 1;
+        if (templated) {
+            spec.set_key = "tokenizer.chat_template.rerank";
+            spec.set_type = TINY_STRING;
+            spec.set_text = "<|im_start|>{query} in {document}<|im_end|>";
+        }
+        tiny_gguf_build(&file, &spec);
+        for (int for_ever = 0; for_ever <= 1; for_ever++) {
+            long n = 1;
+            while (life(&file, n, for_ever)) n++;
+            assert_true(n > 50);
+        }
+        tiny_gguf_free(&file);
     }
-    tiny_gguf_free(&file);
 }
 
 int main(void) {
