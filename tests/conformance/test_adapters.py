@@ -208,6 +208,7 @@ def test_prefixes_are_not_mixed(fixture_path, tmp_path):
 # ---- The real model ----
 
 
+@pytest.mark.slow
 def test_real_model(model_path, tmp_path):
     """SmolLM2 with rank 8 on attention and feed-forward: another answer, the same one beside calls without, and while others load."""
     tensors = gguf.GGUFReader(str(model_path)).tensors

@@ -100,6 +100,7 @@ def test_windows_keep_what_they_need(name, tmp_path):
             assert results == [answer] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES + ROUTED)
 def test_quantized_same_bits_on_every_tier(name, fixture_path, tmp_path):
     fixtures.write(fixtures.description(name), tmp_path / "q8.gguf", q8_0=True)

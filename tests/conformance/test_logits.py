@@ -75,6 +75,7 @@ def test_quantized_model_is_near_its_own_weights(engine, model_path, tokens):
     assert (reference.argmax(-1) == got.argmax(-1)).mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_q8_0_cache_is_near_f16(engine, model_path, tokens):
     """Measured: 4.5e-3. An f32 cache stands at 3.4e-3, since any last bit moves some quantized activation."""
     with llmcall.Engine(model_path, threads=2, context_length=256, kv_bytes=16 << 20, kv_type="q8_0") as q8_0:

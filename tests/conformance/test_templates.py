@@ -81,6 +81,7 @@ def test_small_templates_are_jinjas(group):
         assert got == expected, f"{name}, {source}: {failure} where jinja2 has {why}"
 
 
+@pytest.mark.slow
 def test_everything_on_every_kind_of_value_is_jinjas():
     """Or is refused: what prints an address in memory, and numbers that are complex."""
     variables, wrong = {"messages": [], "tools": None, "add_generation_prompt": True, **jinja_snippets.VARIABLES}, []
