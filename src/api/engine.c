@@ -90,16 +90,22 @@ static llmcall_status check_prices(const llmcall_model_options *options, llmcall
     return LLMCALL_OK;
 }
 
+static llmcall_status check_source(const char *path, const llmcall_reader *readers, size_t n_readers, llmcall_error *error) {
+    if ((path != NULL) + (readers != NULL) != 1)
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "path", "Exactly one of path and readers must be set.");
+    if (readers && (n_readers == 0 || n_readers > 65535))
+        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "n_readers", "n_readers is %zu; it must lie between 1 and 65535.",
+                         n_readers);
+    return LLMCALL_OK;
+}
+
 static llmcall_status import_model_options(const llmcall_model_options *given, llmcall_model_options *options,
                                            llmcall_error *error) {
     if (!given) return missing("options", error);
     llmcall_status status = llmc_import(options, sizeof *options, given, "model options", error);
     if (status) return status;
-    if ((options->path != NULL) + (options->readers != NULL) != 1)
-        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "path", "Exactly one of path and readers must be set.");
-    if (options->readers && (options->n_readers == 0 || options->n_readers > 65535))
-        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "n_readers", "n_readers is %zu; it must lie between 1 and 65535.",
-                         options->n_readers);
+    status = check_source(options->path, options->readers, options->n_readers, error);
+    if (status) return status;
     if (options->vocab_only > 1)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "vocab_only", "vocab_only is %u; it must be 0 or 1.",
                          options->vocab_only);
@@ -147,12 +153,7 @@ static llmcall_status import_adapter_options(const llmcall_adapter_options *give
     if (!given) return missing("options", error);
     llmcall_status status = llmc_import(options, sizeof *options, given, "adapter options", error);
     if (status) return status;
-    if ((options->path != NULL) + (options->readers != NULL) != 1)
-        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "path", "Exactly one of path and readers must be set.");
-    if (options->readers && (options->n_readers == 0 || options->n_readers > 65535))
-        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "n_readers", "n_readers is %zu; it must lie between 1 and 65535.",
-                         options->n_readers);
-    return LLMCALL_OK;
+    return check_source(options->path, options->readers, options->n_readers, error);
 }
 
 llmcall_status llmcall_engine_load_adapter(llmcall_engine *engine, const llmcall_adapter_options *given, llmcall_error *error) {

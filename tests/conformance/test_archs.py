@@ -1,10 +1,10 @@
 """Every architecture: llama.cpp's logits, and the same bits however a prompt is cut, batched, cached and threaded, on every tier."""
-import threading
 
 import fixtures
 import llmcall
 import numpy as np
 import pytest
+from company import at_once
 from reference_llama import Reference
 from test_logits import score_on
 
@@ -56,13 +56,9 @@ def test_same_bits(name, fixture_path):
     with llmcall.Engine(path, threads=2, **OPTIONS) as engine:
         for cut in (150, 97, 64, 33, 1):  # from a warm cache, all but the last pages
             assert np.array_equal(bits(engine.score(LONG[:cut])), expected[:cut])
-        others = {}
-        threads = [threading.Thread(target=lambda n=n: others.update({n: bits(engine.score(LONG[:n]))})) for n in (150, 120, 90, 60)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert all(np.array_equal(got, expected[:n]) for n, got in others.items())
+        cuts = (150, 120, 90, 60)
+        for n, got in zip(cuts, at_once(lambda n: bits(engine.score(LONG[:n])), cuts)):
+            assert np.array_equal(got, expected[:n])
 
 
 def windowed(name, path):
@@ -90,13 +86,7 @@ def test_windows_keep_what_they_need(name, tmp_path):
             assert np.array_equal(bits(engine.score(tokens)), expected)
             for cut in (700, 640, 500, 33):  # what is cached, and what is computed again because its window is gone
                 engine.completions.create(prompt=tokens[:cut], max_tokens=2, temperature=0)
-            threads = [threading.Thread(target=lambda: results.append(
-                engine.completions.create(prompt=tokens, max_tokens=30, temperature=0).choices[0].text)) for _ in range(4)]
-            results = []
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            results = at_once(lambda _: engine.completions.create(prompt=tokens, max_tokens=30, temperature=0).choices[0].text, [0] * 4)
             assert results == [answer] * 4
 
 

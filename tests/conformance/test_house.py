@@ -76,7 +76,7 @@ def readme_block(language):
 
 def test_page_of_models_is_current():
     table = BUILD / "tests" / "model_table"
-    subprocess.run([sys.executable, ROOT / "src" / "model" / "make_readme.py", table, "--check"], check=True)
+    subprocess.run([sys.executable, ROOT / "tests" / "tools" / "models_readme.py", table, "--check"], check=True)
 
 
 def test_readme_c_program(tmp_path, model_path):

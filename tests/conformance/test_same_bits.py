@@ -1,11 +1,11 @@
 """determinism.md as equality of bits: whatever shares the step, however the prompt is cut or cached, on any number of threads."""
 import subprocess
 import sys
-import threading
 
 import llmcall
 import numpy as np
 import pytest
+from company import at_once, company
 
 PROMPT = ("In the beginning there was a small village between two rivers, and everyone who lived there knew the names of all the "
           "trees on both banks. Every spring the oldest of them would walk from one tree to the next and say the names aloud, so that "
@@ -99,34 +99,10 @@ def test_choices(model_path, expected):
 def test_beside_other_calls(model_path, tokens, expected):
     """Eight calls of every shape at once, started and cancelled at any time, while ours are computed."""
     with llmcall.Engine(model_path, threads=2, **SMALL) as engine:
-        stop, problems = threading.Event(), []
-
-        def disturb(number):
-            try:
-                round_ = 0
-                while not stop.is_set():
-                    round_ += 1
-                    prompt = PROMPT[number * 11 : number * 11 + 40 + 37 * (round_ % 3)]
-                    stream = engine.completions.create(prompt=prompt, max_tokens=8 + number, seed=number, stream=True)
-                    for seen, _ in enumerate(stream):
-                        if seen == 3 and number % 2:
-                            break
-                    stream.close()
-            except Exception as problem:
-                problems.append(problem)
-
-        others = [threading.Thread(target=disturb, args=(i,)) for i in range(8)]
-        for other in others:
-            other.start()
-        try:
+        with company(engine, 8, lambda number, round_: PROMPT[number * 11 : number * 11 + 40 + 37 * (round_ % 3)]):
             for _ in range(2):
                 assert answer(engine) == expected[1]
                 assert np.array_equal(bits(engine.score(tokens[:40])), expected[0][:40])
-        finally:
-            stop.set()
-            for other in others:
-                other.join()
-        assert not problems
 
 
 def test_preemption(model_path):
@@ -136,16 +112,7 @@ def test_preemption(model_path):
     with llmcall.Engine(model_path, threads=2, **SMALL) as roomy:
         alone = [answer(roomy, **call) for call in calls]
     with llmcall.Engine(model_path, threads=2, context_length=context, kv_bytes=8 * 16 * per_token, prefix_cache=False) as tight:
-        got = [None] * len(calls)
-
-        def run(i):
-            got[i] = answer(tight, **calls[i])
-
-        threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        got = at_once(lambda call: answer(tight, **call), calls)
         assert tight.metrics().preemptions > 0
     assert got == alone
 

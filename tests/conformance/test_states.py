@@ -1,12 +1,12 @@
 """Models with recurrent layers: a state instead of rows of keys and values. What test_same_bits.py holds the others to, and where
 prefixes are found again: at page boundaries at which a state was kept (src/kv/README.md)."""
-import threading
 
 import fixtures
 import llmcall
 import numpy as np
 import pytest
 import reference_states
+from company import at_once, company
 from isolated import run_python
 
 NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe"]
@@ -127,20 +127,8 @@ def test_embeddings(path):
             answer(engine)
 
 
-def disturb(engine, number, stop, problems):
-    """Calls of every shape, some of which are left in the middle."""
-    try:
-        round_ = 0
-        while not stop.is_set():
-            round_ += 1
-            prompt = TOKENS[: 10 + 13 * ((number + round_) % 6)] + [number] * (round_ % 20)
-            stream = engine.completions.create(prompt=prompt, max_tokens=8 + number, seed=number, stream=True, ignore_eos=True)
-            for seen, _ in enumerate(stream):
-                if seen == 3 and number % 2:
-                    break
-            stream.close()
-    except Exception as problem:
-        problems.append(problem)
+def prompt_of(number, round_):
+    return TOKENS[: 10 + 13 * ((number + round_) % 6)] + [number] * (round_ % 20)
 
 
 @pytest.mark.parametrize("few", [False, True])
@@ -149,19 +137,10 @@ def test_beside_other_calls(few, path, expected):
     memory = llmcall.estimate(path)
     room = {"kv_bytes": 6 * 1024 * memory.state_kib} if few and memory.kv_bytes_per_token == 0 else {}
     with llmcall.Engine(path, threads=2, max_sequences=3 if few else 8, **room, **SMALL) as engine:
-        stop, problems = threading.Event(), []
-        others = [threading.Thread(target=disturb, args=(engine, i, stop, problems)) for i in range(5)]
-        for other in others:
-            other.start()
-        try:
+        with company(engine, 5, prompt_of, ignore_eos=True):
             for _ in range(3):
                 assert answer(engine) == expected[1]
                 assert np.array_equal(bits(engine.score(TOKENS[:40])), expected[0][:40])
-        finally:
-            stop.set()
-            for other in others:
-                other.join()
-        assert not problems
 
 
 def test_preemption(path):
@@ -175,16 +154,7 @@ def test_preemption(path):
     kv_bytes = max(19 * PAGE * memory.kv_bytes_per_token, 4 * 1024 * memory.state_kib)  # half of it is for states
     for cache in (False, True):
         with llmcall.Engine(path, threads=2, kv_bytes=kv_bytes, max_sequences=4, prefix_cache=cache, **SMALL) as tight:
-            got = [None] * len(calls)
-
-            def run(i):
-                got[i] = answer(tight, **calls[i])
-
-            threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            got = at_once(lambda call: answer(tight, **call), calls)
             assert got == alone
             metrics = tight.metrics()
             if metrics.kv_pages < 13 * min(4, metrics.states):

@@ -1,4 +1,4 @@
-/* Prints the architecture table, the tensor types and the pre-tokenizers for make_readme.py, a line each, fields parted by tabs. */
+/* Prints the architecture table, the tensor types and the pre-tokenizers for models_readme.py, a line each, fields parted by tabs. */
 #include <stdio.h>
 
 #include "backend/backend.h"

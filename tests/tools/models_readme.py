@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/model/README.md from what the library's own tables say: make_readme.py build/tests/model_table [--check]
+"""Writes src/model/README.md from what the library's own tables say: models_readme.py build/tests/model_table [--check]
 
 The table of architectures also says which reference logits a row was checked against (tests/data/archs). --check writes nothing and
 exits with 1 if the page is not what would be written.
@@ -9,8 +9,8 @@ import pathlib
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
-ARCHS = HERE.parent.parent / "tests" / "data" / "archs"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ARCHS = ROOT / "tests" / "data" / "archs"
 OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against plain numpy (`test_encoders.py`)",
                 "nomic-bert": "llama.cpp's vectors of a small one (`test_encoders.py`)",
                 "eurobert": "llama.cpp's vectors of a small one (`test_encoders.py`)",
@@ -19,7 +19,7 @@ OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against plain numpy (`test_encoders.py
 
 INTRO = """# Models
 
-<!-- Written by make_readme.py from the library's tables; change those, or the script. -->
+<!-- Written by tests/tools/models_readme.py from the library's tables; change those, or the script. -->
 A GGUF file becomes a model here: `gguf*.c` read the file, `arch.c` is the table of architectures, `hparams.c` the numbers of a
 model, `tensor_table.c` its tensors, `weights.c` their way to the backend, `forward.c` the operations of a step, and `experts.c`,
 `latent.c` and `mixer_*.c` what is not plain attention and a plain feed-forward. Recurrent layers have a state for every sequence
@@ -51,7 +51,7 @@ checked against is in `tests/conformance/test_tokens.py` and `test_tokenizers.py
 ## Adding an architecture
 A row in `arch.c`; a field in `llmc_arch` and one place that reads it where the row needs something that no other has; a file of its
 own where a layer is truly different. Then reference logits in `tests/data/archs`: the tests find them by themselves, and this page is
-written again (`src/model/make_readme.py build/tests/model_table`).
+written again (`tests/tools/models_readme.py build/tests/model_table`).
 """
 
 
@@ -82,9 +82,9 @@ def main():
     if len(sys.argv) not in (2, 3) or sys.argv[1] in ("-h", "--help"):
         sys.exit(__doc__)
     text = page(subprocess.run([sys.argv[1]], check=True, capture_output=True, text=True).stdout)
-    readme = HERE / "README.md"
+    readme = ROOT / "src" / "model" / "README.md"
     if sys.argv[2:] == ["--check"]:
-        sys.exit(0 if readme.exists() and readme.read_text() == text else "src/model/README.md is out of date: run make_readme.py.")
+        sys.exit(0 if readme.exists() and readme.read_text() == text else "src/model/README.md is out of date: run tests/tools/models_readme.py.")
     readme.write_text(text)
 
 

@@ -1,0 +1,81 @@
+/* Activations in LANES lanes: one text for both widths. A tier defines, before including it,
+ *   vector, lanes     a register of floats, and which of its lanes are there
+ *   LANES             8 or 16; LANES_(name) is llmc_<name>8 or llmc_<name>16 of vecmath.h
+ *   OP(name)          the instruction set's function: _mm256_<name>_ps or _mm512_<name>_ps
+ *   first_lanes       lanes 0 .. n - 1, all of them from n = LANES on
+ *   load, store       of those lanes; the others load as 0
+ * and afterwards fills its table by fill. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vector clamped(vector gate, vector up) {
+    const vector limit = OP(set1)(LLMC_CLAMPED_LIMIT), one = OP(set1)(1.0f);
+    vector g = OP(min)(limit, gate), u = OP(max)(OP(set1)(-LLMC_CLAMPED_LIMIT), OP(min)(limit, up));
+    vector e = LANES_(exp)(OP(mul)(g, OP(set1)(-LLMC_CLAMPED_ALPHA)));
+    return OP(mul)(OP(div)(g, OP(add)(one, e)), OP(add)(u, one));
+}
+
+INLINE vector apply(const llmc_activation activation, vector gate, vector up) {
+    switch (activation) {
+    case LLMC_SWIGLU:
+        return OP(mul)(LANES_(silu)(gate), up);
+    case LLMC_GEGLU:
+        return OP(mul)(LANES_(gelu)(gate), up);
+    case LLMC_SWIGLU_CLAMPED:
+        return clamped(gate, up);
+    case LLMC_GELU_EXACT:
+        return LANES_(gelu_exact)(gate);
+    default:
+        return LANES_(gelu)(gate);
+    }
+}
+
+/* Whole vectors without a mask, which is slow to store by on some machines. */
+INLINE void every(const llmc_activation activation, const float *gate, const float *up, uint32_t n, float *y) {
+    const int gated = llmc_activation_is_gated(activation);
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vector second = gated ? OP(loadu)(up + i) : OP(set1)(0.0f);
+        OP(storeu)(y + i, apply(activation, OP(loadu)(gate + i), second));
+    }
+    if (i == n) return;
+    lanes there = first_lanes(n - i);
+    vector second = gated ? load(up + i, there) : OP(set1)(0.0f);
+    store(y + i, there, apply(activation, load(gate + i, there), second));
+}
+
+static void swiglu(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_SWIGLU, gate, up, n, y);
+}
+
+static void geglu(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_GEGLU, gate, up, n, y);
+}
+
+static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_SWIGLU_CLAMPED, gate, up, n, y);
+}
+
+static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_GELU, gate, up, n, y);
+}
+
+static void gelu_exact(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_GELU_EXACT, gate, up, n, y);
+}
+
+static void soft_cap(float *x, uint32_t n, float cap) {
+    const vector factor = OP(set1)(cap);
+    for (uint32_t i = 0; i < n; i += LANES) {
+        lanes there = first_lanes(n - i);
+        store(x + i, there, OP(mul)(factor, LANES_(tanh)(OP(div)(load(x + i, there), factor))));
+    }
+}
+
+static void fill(llmc_activation_kernels *kernels) {
+    kernels->of[LLMC_SWIGLU] = swiglu;
+    kernels->of[LLMC_GEGLU] = geglu;
+    kernels->of[LLMC_SWIGLU_CLAMPED] = swiglu_clamped;
+    kernels->of[LLMC_GELU] = gelu;
+    kernels->of[LLMC_GELU_EXACT] = gelu_exact;
+    kernels->soft_cap = soft_cap;
+}
