@@ -4,6 +4,8 @@
 #include <string.h>
 
 _Static_assert(LLMC_SCHED_STATE_ZERO == LLMC_STATE_ZERO, "the scheduler's copies are the backend's");
+_Static_assert((int)LLMC_KV_GROUP_PAGES == (int)LLMC_GROUP_PAGES,
+               "a window begins for the scheduler where the backend reads from");
 
 /* ---- Ending; engine->lock held, no step out ---- */
 

@@ -10,7 +10,7 @@
 
 #include "core/error.h"
 
-enum { LLMC_KV_PAGE_TOKENS = 16 };
+enum { LLMC_KV_PAGE_TOKENS = 16, LLMC_KV_GROUP_PAGES = 4 /* attention reads positions in groups of so many pages */ };
 
 typedef struct llmc_kv llmc_kv;
 

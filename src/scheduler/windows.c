@@ -6,7 +6,7 @@
  * whoever begins with the same tokens. */
 #include "scheduler/state.h"
 
-enum { PAGE_TOKENS = LLMC_KV_PAGE_TOKENS, GROUP_PAGES = 4 };
+enum { PAGE_TOKENS = LLMC_KV_PAGE_TOKENS, GROUP_PAGES = LLMC_KV_GROUP_PAGES };
 
 int llmc_sched_has_windows(const llmc_sched *sched) {
     return sched->options.window > 0;

@@ -3,6 +3,8 @@
 
 #include "backend/cpu/backend.h"
 
+_Static_assert(LLMC_KV_GROUP == LLMC_GROUP_PAGES * LLMC_PAGE_TOKENS, "the kernels' groups are those of a window's pages");
+
 /* Groups that a unit takes when the threads share one context, and the context from which on they do. */
 enum { SPLIT_GROUPS = 2, SPLIT_POSITIONS = 512 };
 
