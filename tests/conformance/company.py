@@ -23,6 +23,20 @@ def at_once(function, arguments):
     return results
 
 
+def in_one_batch(engine, calls):
+    """[(text, log-probabilities), ...] of completions that all wait before the first step, so that what they do to each other is the
+    same in each run: for an engine without threads."""
+    streams = [engine.completions.create(stream=True, **call) for call in calls]
+    while engine.step():
+        pass
+    answers = []
+    for stream in streams:
+        choices = [choice for chunk in stream for choice in chunk.choices]
+        answers.append(("".join(choice.text for choice in choices),
+                        [value for choice in choices if choice.logprobs for value in choice.logprobs.token_logprobs]))
+    return answers
+
+
 @contextlib.contextmanager
 def company(engine, n, prompt_of, **options):
     """While the block runs, n callers each start one streamed call after the other, of prompt_of(caller, round); every second caller

@@ -5,7 +5,7 @@ import sys
 import llmcall
 import numpy as np
 import pytest
-from company import at_once, company
+from company import company, in_one_batch
 
 PROMPT = ("In the beginning there was a small village between two rivers, and everyone who lived there knew the names of all the "
           "trees on both banks. Every spring the oldest of them would walk from one tree to the next and say the names aloud, so that "
@@ -107,14 +107,14 @@ def test_beside_other_calls(model_path, tokens, expected):
 
 def test_preemption(model_path):
     """A cache too small for all of them: some give up their pages and are computed again, and nobody can tell."""
-    calls = [{"prompt": PROMPT[: 60 + 20 * i], "max_tokens": 40, "seed": i, "logprobs": 0} for i in range(4)]
+    calls = [{**SAMPLED, "prompt": PROMPT[: 60 + 20 * i], "max_tokens": 40, "seed": i, "logprobs": 0} for i in range(4)]
     context, per_token = 96, llmcall.estimate(model_path).kv_bytes_per_token
     with llmcall.Engine(model_path, threads=2, **SMALL) as roomy:
-        alone = [answer(roomy, **call) for call in calls]
-    with llmcall.Engine(model_path, threads=2, context_length=context, kv_bytes=8 * 16 * per_token, prefix_cache=False) as tight:
-        got = at_once(lambda call: answer(tight, **call), calls)
+        alone = [answer(roomy, **call)[0] for call in calls]
+    with llmcall.Engine(model_path, threads=0, context_length=context, kv_bytes=8 * 16 * per_token, prefix_cache=False) as tight:
+        got = in_one_batch(tight, calls)
         assert tight.metrics().preemptions > 0
-    assert got == alone
+    assert got == [(text, values) for text, _, values, _ in alone]
 
 
 def test_q8_0_cache(model_path, tokens, expected):

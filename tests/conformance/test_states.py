@@ -6,7 +6,7 @@ import llmcall
 import numpy as np
 import pytest
 import reference_states
-from company import at_once, company
+from company import company, in_one_batch
 from isolated import run_python
 
 NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe"]
@@ -148,14 +148,14 @@ def test_preemption(path):
     memory = llmcall.estimate(path)
     if memory.kv_bytes_per_token == 0:
         pytest.skip("its pages take no memory, so that they never run out")
-    calls = [{"prompt": TOKENS[: 20 + 10 * i], "max_tokens": 180, "seed": i} for i in range(4)]
-    with llmcall.Engine(path, threads=2, **SMALL) as roomy:
-        alone = [answer(roomy, **call) for call in calls]
+    calls = [{**SAMPLED, "logprobs": 0, "prompt": TOKENS[: 20 + 10 * i], "max_tokens": 180, "seed": i} for i in range(4)]
+    with llmcall.Engine(path, threads=0, **SMALL) as roomy:
+        alone = [in_one_batch(roomy, [call])[0] for call in calls]
+    assert [len(values) for _, values in alone] == [180] * 4
     kv_bytes = max(19 * PAGE * memory.kv_bytes_per_token, 4 * 1024 * memory.state_kib)  # half of it is for states
     for cache in (False, True):
-        with llmcall.Engine(path, threads=2, kv_bytes=kv_bytes, max_sequences=4, prefix_cache=cache, **SMALL) as tight:
-            got = at_once(lambda call: answer(tight, **call), calls)
-            assert got == alone
+        with llmcall.Engine(path, threads=0, kv_bytes=kv_bytes, max_sequences=4, prefix_cache=cache, **SMALL) as tight:
+            assert in_one_batch(tight, calls) == alone
             metrics = tight.metrics()
             if metrics.kv_pages < 13 * min(4, metrics.states):
                 assert metrics.preemptions > 0
