@@ -173,96 +173,14 @@ int llmc_tensor_ignored(const char *name) {
     return 0;
 }
 
-static uint32_t recurrent_dim_size(const llmc_hparams *h, llmc_dim d) {
-    const llmc_recurrent_params *r = &h->recurrent;
-    switch (d) {
-    case LLMC_DIM_TAPS:
-        return r->n_taps;
-    case LLMC_DIM_CONV:
-        return llmc_conv_channels(h);
-    case LLMC_DIM_WIDTH_3:
-        return 3 * h->width;
-    case LLMC_DIM_INNER:
-        return r->inner;
-    case LLMC_DIM_SCAN_IN:
-        return llmc_scan_row(h);
-    case LLMC_DIM_DELTA_IN:
-        return llmc_conv_channels(h) + r->inner;
-    case LLMC_DIM_MIXER_HEADS:
-        return r->n_heads;
-    case LLMC_DIM_MIXER_HEADS_2:
-        return 2 * r->n_heads;
-    case LLMC_DIM_MIXER_GROUPS:
-        return r->n_groups;
-    case LLMC_DIM_MIXER_GROUP:
-        return r->n_groups ? r->inner / r->n_groups : 0;
-    case LLMC_DIM_MIXER_STATE:
-        return r->state_size;
-    default:
-        return 0;
-    }
-}
-
 uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
     const uint32_t q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
-    switch (d) {
-    case LLMC_DIM_NONE:
-        return 1;
-    case LLMC_DIM_WIDTH:
-        return h->width;
-    case LLMC_DIM_Q:
-        return q;
-    case LLMC_DIM_KV:
-        return kv;
-    case LLMC_DIM_Q_GATED:
-        return 2 * q;
-    case LLMC_DIM_Q_KV:
-        return q + kv;
-    case LLMC_DIM_QKV:
-        return q + 2 * kv;
-    case LLMC_DIM_HEADS:
-        return h->n_heads;
-    case LLMC_DIM_KV_HEADS:
-        return h->n_kv_heads;
-    case LLMC_DIM_HEAD:
-        return h->head_dim;
-    case LLMC_DIM_FF:
-        return h->n_ff;
-    case LLMC_DIM_FF_2:
-        return 2 * h->n_ff;
-    case LLMC_DIM_VOCAB:
-        return h->n_vocab;
-    case LLMC_DIM_TOKEN_TYPES:
-        return h->n_token_types;
-    case LLMC_DIM_CONTEXT:
-        return h->context_length;
-    case LLMC_DIM_ROPE_PAIRS:
-        return h->rope.n_rot / 2;
-    case LLMC_DIM_EXPERTS:
-        return h->experts.n;
-    case LLMC_DIM_EXPERT_FF:
-        return h->experts.n_ff;
-    case LLMC_DIM_EXPERT_FF_2:
-        return 2 * h->experts.n_ff;
-    case LLMC_DIM_SHARED_FF:
-        return h->experts.n_ff_shared;
-    case LLMC_DIM_Q_RANK:
-        return h->latent.q_rank;
-    case LLMC_DIM_Q_LATENT:
-        return h->n_heads * h->latent.key_length;
-    case LLMC_DIM_ATTENDED_LATENT:
-        return h->n_heads * h->latent.value_length;
-    case LLMC_DIM_KV_RANK:
-        return h->latent.kv_rank;
-    case LLMC_DIM_HEAD_DIM_LATENT:
-        return h->latent.kv_rank + h->rope.n_rot;
-    case LLMC_DIM_KEY_STILL:
-        return h->latent.key_length - h->rope.n_rot;
-    case LLMC_DIM_VALUE_LATENT:
-        return h->latent.value_length;
-    default:
-        return recurrent_dim_size(h, d);
-    }
+#define DIM_SIZE(name, size)                                                                                                   \
+    case LLMC_DIM_##name:                                                                                                      \
+        return size;
+    switch (d) { LLMC_EACH_DIM(DIM_SIZE) }
+#undef DIM_SIZE
+    return 0;
 }
 
 uint32_t llmc_tensor_first(const llmc_hparams *h, const llmc_tensor_row *row) {
@@ -297,178 +215,24 @@ llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *
     return facts;
 }
 
-static llmc_presence norm_presence(const llmc_layer_facts *f, llmc_need needed) {
-    const llmc_arch *a = f->hparams->arch;
-    llmc_presence ffn = a->pre_norm == LLMC_PRE_NORM_BOTH ? LLMC_REQUIRED : LLMC_ABSENT;
-    if (a->pre_norm == LLMC_PRE_NORM_OPTIONAL) ffn = LLMC_OPTIONAL;
-    if (a->no_ffn) ffn = LLMC_ABSENT;
-    int attends = !f->recurrent;
-    switch (needed) {
-    case LLMC_NEED_ATTN_NORM:
-        return required_if(a->pre_norm != LLMC_PRE_NORM_NONE);
-    case LLMC_NEED_NORM_BIAS:
-        return a->norm_bias;
-    case LLMC_NEED_FFN_NORM:
-        return if_there(!a->ffn_norm_named_post, ffn);
-    case LLMC_NEED_FFN_NORM_BIAS:
-        return ffn == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn);
-    case LLMC_NEED_FFN_NORM_AS_POST:
-        return if_there(a->ffn_norm_named_post, ffn);
-    case LLMC_NEED_HEAD_NORM:
-        return if_there(attends && (a->head_norm_kind == LLMC_HEAD_NORM_RMS || a->head_norm_kind == LLMC_HEAD_NORM_TURNED),
-                        a->head_norm);
-    case LLMC_NEED_ROW_NORM:
-        return if_there(attends && a->head_norm_kind == LLMC_HEAD_NORM_ROW, a->head_norm);
-    case LLMC_NEED_EACH_NORM:
-        return if_there(attends && a->head_norm_kind == LLMC_HEAD_NORM_EACH, a->head_norm);
-    default:
-        return required_if(a->post_norms);
-    }
-}
-
-static llmc_presence attention_presence(const llmc_layer_facts *f, llmc_need needed) {
-    const llmc_arch *a = f->hparams->arch;
-    if (f->recurrent) return LLMC_ABSENT;
-    switch (needed) {
-    case LLMC_NEED_Q:
-        return required_if(!a->latent && !a->gated_query && !f->fused_qkv);
-    case LLMC_NEED_Q_GATED:
-        return required_if(a->gated_query);
-    case LLMC_NEED_QKV:
-        return required_if(!a->latent && !f->fused_qkv);
-    case LLMC_NEED_QKV_FUSED:
-        return required_if(!a->latent && f->fused_qkv);
-    case LLMC_NEED_QKV_BIAS:
-        return if_there(!f->fused_qkv, a->qkv_bias);
-    case LLMC_NEED_QKV_FUSED_BIAS:
-        return if_there(f->fused_qkv, a->qkv_bias);
-    case LLMC_NEED_OUT:
-        return required_if(!a->latent);
-    case LLMC_NEED_OUT_BIAS:
-        return a->out_bias;
-    case LLMC_NEED_SINKS:
-        return a->sinks;
-    case LLMC_NEED_LATENT:
-        return required_if(a->latent);
-    case LLMC_NEED_LATENT_Q:
-        return required_if(a->latent && f->hparams->latent.q_rank == 0);
-    default:
-        return required_if(a->latent && f->hparams->latent.q_rank > 0);
-    }
-}
-
-static llmc_presence recurrent_presence(const llmc_layer_facts *f, llmc_need needed) {
-    llmc_mixer mixer = f->recurrent ? f->hparams->arch->mixer : LLMC_MIXER_NONE;
-    int delta = mixer == LLMC_MIXER_DELTA;
-    switch (needed) {
-    case LLMC_NEED_CONV:
-        return required_if(mixer == LLMC_MIXER_CONV);
-    case LLMC_NEED_SCAN:
-        return required_if(mixer == LLMC_MIXER_SCAN);
-    case LLMC_NEED_SCAN_OPTIONAL:
-        return if_there(mixer == LLMC_MIXER_SCAN, LLMC_OPTIONAL);
-    case LLMC_NEED_DELTA_SPLIT:
-        return required_if(delta && f->fused_qkv);
-    case LLMC_NEED_DELTA_JOINED:
-        return required_if(delta && !f->fused_qkv);
-    case LLMC_NEED_DELTA_SPARE:
-        return if_there(delta && f->fused_qkv, LLMC_OPTIONAL);
-    case LLMC_NEED_DELTA_AB:
-        return required_if(delta && !f->joined_beta_alpha);
-    case LLMC_NEED_DELTA_BA:
-        return required_if(delta && f->joined_beta_alpha);
-    default:
-        return required_if(delta);
-    }
-}
-
-static llmc_presence ffn_presence(const llmc_layer_facts *f, llmc_need needed) {
-    const llmc_arch *a = f->hparams->arch;
+static llmc_presence ffn_norm_presence(const llmc_arch *a) {
     if (a->no_ffn) return LLMC_ABSENT;
-    int gated = llmc_activation_is_gated(a->activation), dense = !f->experts;
-    switch (needed) {
-    case LLMC_NEED_GATE:
-        return required_if(dense && gated && !a->fused_gate_up);
-    case LLMC_NEED_UP:
-        return required_if(dense && !a->fused_gate_up);
-    case LLMC_NEED_GATE_UP_FUSED:
-        return required_if(dense && a->fused_gate_up);
-    case LLMC_NEED_DOWN:
-        return required_if(dense);
-    case LLMC_NEED_GATE_BIAS:
-        return if_there(dense && gated, a->ffn_bias);
-    case LLMC_NEED_FFN_BIAS:
-        return if_there(dense, a->ffn_bias);
-    case LLMC_NEED_EXPERTS_GATE_UP:
-        return required_if(f->experts && !f->fused_experts);
-    case LLMC_NEED_EXPERTS_GATE_UP_FUSED:
-        return required_if(f->fused_experts);
-    case LLMC_NEED_EXPERTS_BIAS:
-        return required_if(f->experts && a->experts_biased);
-    case LLMC_NEED_EXPERTS_SELECTION:
-        return if_there(f->experts, LLMC_OPTIONAL);
-    case LLMC_NEED_SHARED:
-        return required_if(f->experts && f->hparams->experts.n_ff_shared > 0);
-    case LLMC_NEED_SHARED_GATE:
-        return required_if(f->experts && a->mixer == LLMC_MIXER_DELTA && f->hparams->experts.n_ff_shared > 0);
-    default:
-        return required_if(f->experts);
-    }
+    if (a->pre_norm == LLMC_PRE_NORM_OPTIONAL) return LLMC_OPTIONAL;
+    return required_if(a->pre_norm == LLMC_PRE_NORM_BOTH);
 }
 
 llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) {
     const llmc_arch *a = f->hparams->arch;
-    switch (needed) {
-    case LLMC_NEED_ALWAYS:
-        return LLMC_REQUIRED;
-    case LLMC_NEED_OPTIONAL:
-        return LLMC_OPTIONAL;
-    case LLMC_NEED_POSITIONS:
-        return required_if(a->positions);
-    case LLMC_NEED_OUTPUT_BIAS:
-        return a->output_bias;
-    case LLMC_NEED_ENCODER:
-        return required_if(a->encoder);
-    case LLMC_NEED_ENCODER_OPTIONAL:
-        return if_there(a->encoder, LLMC_OPTIONAL);
-    case LLMC_NEED_OUTPUT_NORM:
-        return required_if(!a->output_norm_named_embd && !a->encoder);
-    case LLMC_NEED_OUTPUT_NORM_AS_EMBD:
-        return required_if(a->output_norm_named_embd);
-    case LLMC_NEED_CONV:
-    case LLMC_NEED_SCAN:
-    case LLMC_NEED_SCAN_OPTIONAL:
-    case LLMC_NEED_DELTA:
-    case LLMC_NEED_DELTA_SPLIT:
-    case LLMC_NEED_DELTA_JOINED:
-    case LLMC_NEED_DELTA_SPARE:
-    case LLMC_NEED_DELTA_AB:
-    case LLMC_NEED_DELTA_BA:
-        return recurrent_presence(f, needed);
-    case LLMC_NEED_Q:
-    case LLMC_NEED_Q_GATED:
-    case LLMC_NEED_QKV:
-    case LLMC_NEED_QKV_FUSED:
-    case LLMC_NEED_QKV_BIAS:
-    case LLMC_NEED_QKV_FUSED_BIAS:
-    case LLMC_NEED_OUT:
-    case LLMC_NEED_OUT_BIAS:
-    case LLMC_NEED_SINKS:
-    case LLMC_NEED_LATENT:
-    case LLMC_NEED_LATENT_Q:
-    case LLMC_NEED_LATENT_Q_RANK:
-        return attention_presence(f, needed);
-    case LLMC_NEED_ATTN_NORM:
-    case LLMC_NEED_NORM_BIAS:
-    case LLMC_NEED_FFN_NORM:
-    case LLMC_NEED_FFN_NORM_BIAS:
-    case LLMC_NEED_FFN_NORM_AS_POST:
-    case LLMC_NEED_HEAD_NORM:
-    case LLMC_NEED_ROW_NORM:
-    case LLMC_NEED_EACH_NORM:
-    case LLMC_NEED_POST_NORMS:
-        return norm_presence(f, needed);
-    default:
-        return ffn_presence(f, needed);
-    }
+    const llmc_presence ffn_norm = ffn_norm_presence(a);
+    const llmc_head_norm kind = a->head_norm_kind;
+    const llmc_mixer mixer = f->recurrent ? a->mixer : LLMC_MIXER_NONE;
+    const int attends = !f->recurrent, latent = attends && a->latent, plain = attends && !a->latent;
+    const int dense = !f->experts && !a->no_ffn, gated = llmc_activation_is_gated(a->activation);
+    const int shared = f->experts && f->hparams->experts.n_ff_shared > 0, delta = mixer == LLMC_MIXER_DELTA;
+#define NEED_PRESENCE(name, presence)                                                                                          \
+    case LLMC_NEED_##name:                                                                                                     \
+        return presence;
+    switch (needed) { LLMC_EACH_NEED(NEED_PRESENCE) }
+#undef NEED_PRESENCE
+    return LLMC_ABSENT;
 }

@@ -4,101 +4,107 @@
 
 #include "model/arch.h"
 
-typedef enum llmc_dim {
-    LLMC_DIM_NONE,
-    LLMC_DIM_WIDTH,
-    LLMC_DIM_Q,
-    LLMC_DIM_KV,
-    LLMC_DIM_Q_KV, /* q and k together: where v begins in a fused tensor */
-    LLMC_DIM_QKV,
-    LLMC_DIM_HEADS,
-    LLMC_DIM_KV_HEADS,
-    LLMC_DIM_HEAD,
-    LLMC_DIM_FF,
-    LLMC_DIM_FF_2,
-    LLMC_DIM_VOCAB,
-    LLMC_DIM_TOKEN_TYPES,
-    LLMC_DIM_CONTEXT,
-    LLMC_DIM_ROPE_PAIRS,
-    LLMC_DIM_EXPERTS,
-    LLMC_DIM_EXPERT_FF,
-    LLMC_DIM_EXPERT_FF_2,
-    LLMC_DIM_SHARED_FF,
-    LLMC_DIM_Q_RANK,
-    LLMC_DIM_Q_LATENT, /* n_heads * key_length */
-    LLMC_DIM_ATTENDED_LATENT,
-    LLMC_DIM_KV_RANK,
-    LLMC_DIM_HEAD_DIM_LATENT,
-    LLMC_DIM_KEY_STILL, /* of a latent key, what does not turn */
-    LLMC_DIM_VALUE_LATENT,
-    LLMC_DIM_Q_GATED, /* queries and their gates */
-    LLMC_DIM_TAPS,    /* of a convolution */
-    LLMC_DIM_CONV,    /* channels of it */
-    LLMC_DIM_WIDTH_3,
-    LLMC_DIM_INNER,    /* what a recurrent layer's heads put out together */
-    LLMC_DIM_SCAN_IN,  /* z, x, b, c and dt */
-    LLMC_DIM_DELTA_IN, /* q, k, v and z */
-    LLMC_DIM_MIXER_HEADS,
-    LLMC_DIM_MIXER_HEADS_2,
-    LLMC_DIM_MIXER_GROUPS,
-    LLMC_DIM_MIXER_GROUP /* outputs of a group's heads */,
-    LLMC_DIM_MIXER_STATE
-} llmc_dim;
+/* Dimensions of tensors: DIM(name, size), of the numbers `h`, with q and kv the rows of queries and of keys. */
+#define LLMC_EACH_DIM(DIM)                                                                                                     \
+    DIM(NONE, 1)                                                                                                               \
+    DIM(WIDTH, h->width)                                                                                                       \
+    DIM(Q, q)                                                                                                                  \
+    DIM(KV, kv)                                                                                                                \
+    DIM(Q_KV, q + kv) /* where v begins in a fused tensor */                                                                   \
+    DIM(QKV, q + 2 * kv)                                                                                                       \
+    DIM(Q_GATED, 2 * q) /* queries and their gates */                                                                          \
+    DIM(HEADS, h->n_heads)                                                                                                     \
+    DIM(KV_HEADS, h->n_kv_heads)                                                                                               \
+    DIM(HEAD, h->head_dim)                                                                                                     \
+    DIM(FF, h->n_ff)                                                                                                           \
+    DIM(FF_2, 2 * h->n_ff)                                                                                                     \
+    DIM(VOCAB, h->n_vocab)                                                                                                     \
+    DIM(TOKEN_TYPES, h->n_token_types)                                                                                         \
+    DIM(CONTEXT, h->context_length)                                                                                            \
+    DIM(ROPE_PAIRS, h->rope.n_rot / 2)                                                                                         \
+    DIM(EXPERTS, h->experts.n)                                                                                                 \
+    DIM(EXPERT_FF, h->experts.n_ff)                                                                                            \
+    DIM(EXPERT_FF_2, 2 * h->experts.n_ff)                                                                                      \
+    DIM(SHARED_FF, h->experts.n_ff_shared)                                                                                     \
+    DIM(Q_RANK, h->latent.q_rank)                                                                                              \
+    DIM(Q_LATENT, h->n_heads * h->latent.key_length)                                                                           \
+    DIM(ATTENDED_LATENT, h->n_heads * h->latent.value_length)                                                                  \
+    DIM(KV_RANK, h->latent.kv_rank)                                                                                            \
+    DIM(HEAD_DIM_LATENT, h->latent.kv_rank + h->rope.n_rot)                                                                    \
+    DIM(KEY_STILL, h->latent.key_length - h->rope.n_rot) /* of a latent key, what does not turn */                             \
+    DIM(VALUE_LATENT, h->latent.value_length)                                                                                  \
+    DIM(TAPS, h->recurrent.n_taps)                                                                                             \
+    DIM(CONV, llmc_conv_channels(h))                                                                                           \
+    DIM(WIDTH_3, 3 * h->width)                                                                                                 \
+    DIM(INNER, h->recurrent.inner)                            /* what a recurrent layer's heads put out together */            \
+    DIM(SCAN_IN, llmc_scan_row(h))                            /* z, x, b, c and dt */                                          \
+    DIM(DELTA_IN, llmc_conv_channels(h) + h->recurrent.inner) /* q, k, v and z */                                              \
+    DIM(MIXER_HEADS, h->recurrent.n_heads)                                                                                     \
+    DIM(MIXER_HEADS_2, 2 * h->recurrent.n_heads)                                                                               \
+    DIM(MIXER_GROUPS, h->recurrent.n_groups)                                                                                   \
+    DIM(MIXER_GROUP, h->recurrent.n_groups ? h->recurrent.inner / h->recurrent.n_groups : 0) /* outputs of its heads */        \
+    DIM(MIXER_STATE, h->recurrent.state_size)
 
-/* What decides whether a layer has the tensor: see presence(). */
-typedef enum llmc_need {
-    LLMC_NEED_ALWAYS,
-    LLMC_NEED_OPTIONAL,
-    LLMC_NEED_ATTN_NORM,
-    LLMC_NEED_NORM_BIAS,
-    LLMC_NEED_FFN_NORM,
-    LLMC_NEED_FFN_NORM_BIAS,
-    LLMC_NEED_FFN_NORM_AS_POST,
-    LLMC_NEED_POST_NORMS,
-    LLMC_NEED_ENCODER,
-    LLMC_NEED_ENCODER_OPTIONAL,
-    LLMC_NEED_Q,
-    LLMC_NEED_QKV,
-    LLMC_NEED_QKV_FUSED,
-    LLMC_NEED_QKV_BIAS,
-    LLMC_NEED_QKV_FUSED_BIAS,
-    LLMC_NEED_OUT,
-    LLMC_NEED_OUT_BIAS,
-    LLMC_NEED_HEAD_NORM,
-    LLMC_NEED_ROW_NORM,
-    LLMC_NEED_EACH_NORM,
-    LLMC_NEED_SINKS,
-    LLMC_NEED_GATE,
-    LLMC_NEED_UP,
-    LLMC_NEED_GATE_UP_FUSED,
-    LLMC_NEED_DOWN,
-    LLMC_NEED_GATE_BIAS,
-    LLMC_NEED_FFN_BIAS,
-    LLMC_NEED_POSITIONS,
-    LLMC_NEED_OUTPUT_BIAS,
-    LLMC_NEED_EXPERTS,
-    LLMC_NEED_EXPERTS_GATE_UP,
-    LLMC_NEED_EXPERTS_GATE_UP_FUSED,
-    LLMC_NEED_EXPERTS_BIAS,
-    LLMC_NEED_EXPERTS_SELECTION,
-    LLMC_NEED_SHARED,
-    LLMC_NEED_LATENT,
-    LLMC_NEED_LATENT_Q,
-    LLMC_NEED_LATENT_Q_RANK,
-    LLMC_NEED_OUTPUT_NORM,
-    LLMC_NEED_OUTPUT_NORM_AS_EMBD,
-    LLMC_NEED_Q_GATED,
-    LLMC_NEED_SHARED_GATE,
-    LLMC_NEED_CONV, /* these and the rest: recurrent layers of the kind */
-    LLMC_NEED_SCAN,
-    LLMC_NEED_SCAN_OPTIONAL,
-    LLMC_NEED_DELTA,
-    LLMC_NEED_DELTA_SPLIT,
-    LLMC_NEED_DELTA_JOINED,
-    LLMC_NEED_DELTA_SPARE,
-    LLMC_NEED_DELTA_AB,
-    LLMC_NEED_DELTA_BA
-} llmc_need;
+#define LLMC_DIM_NAME(name, size) LLMC_DIM_##name,
+typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
+
+/* What decides whether a layer has a tensor: NEED(name, presence), of the layer's facts `f`, its architecture `a` and what
+ * llmc_tensor_presence derives from them. */
+#define LLMC_EACH_NEED(NEED)                                                                                                   \
+    NEED(ALWAYS, LLMC_REQUIRED)                                                                                                \
+    NEED(OPTIONAL, LLMC_OPTIONAL)                                                                                              \
+    NEED(POSITIONS, required_if(a->positions))                                                                                 \
+    NEED(ENCODER, required_if(a->encoder))                                                                                     \
+    NEED(ENCODER_OPTIONAL, if_there(a->encoder, LLMC_OPTIONAL))                                                                \
+    NEED(OUTPUT_NORM, required_if(!a->output_norm_named_embd && !a->encoder))                                                  \
+    NEED(OUTPUT_NORM_AS_EMBD, required_if(a->output_norm_named_embd))                                                          \
+    NEED(OUTPUT_BIAS, a->output_bias)                                                                                          \
+    NEED(ATTN_NORM, required_if(a->pre_norm != LLMC_PRE_NORM_NONE))                                                            \
+    NEED(NORM_BIAS, a->norm_bias)                                                                                              \
+    NEED(FFN_NORM, if_there(!a->ffn_norm_named_post, ffn_norm))                                                                \
+    NEED(FFN_NORM_BIAS, ffn_norm == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn_norm))            \
+    NEED(FFN_NORM_AS_POST, if_there(a->ffn_norm_named_post, ffn_norm))                                                         \
+    NEED(POST_NORMS, required_if(a->post_norms))                                                                               \
+    NEED(Q, required_if(plain && !a->gated_query && !f->fused_qkv))                                                            \
+    NEED(Q_GATED, required_if(plain && a->gated_query))                                                                        \
+    NEED(QKV, required_if(plain && !f->fused_qkv))                                                                             \
+    NEED(QKV_FUSED, required_if(plain && f->fused_qkv))                                                                        \
+    NEED(QKV_BIAS, if_there(attends && !f->fused_qkv, a->qkv_bias))                                                            \
+    NEED(QKV_FUSED_BIAS, if_there(attends && f->fused_qkv, a->qkv_bias))                                                       \
+    NEED(OUT, required_if(plain))                                                                                              \
+    NEED(OUT_BIAS, if_there(attends, a->out_bias))                                                                             \
+    NEED(HEAD_NORM, if_there(attends &&kind <= LLMC_HEAD_NORM_TURNED, a->head_norm))                                           \
+    NEED(ROW_NORM, if_there(attends &&kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                               \
+    NEED(EACH_NORM, if_there(attends &&kind == LLMC_HEAD_NORM_EACH, a->head_norm))                                             \
+    NEED(SINKS, if_there(attends, a->sinks))                                                                                   \
+    NEED(LATENT, required_if(latent))                                                                                          \
+    NEED(LATENT_Q, required_if(latent && f->hparams->latent.q_rank == 0))                                                      \
+    NEED(LATENT_Q_RANK, required_if(latent && f->hparams->latent.q_rank > 0))                                                  \
+    NEED(GATE, required_if(dense &&gated && !a->fused_gate_up))                                                                \
+    NEED(UP, required_if(dense && !a->fused_gate_up))                                                                          \
+    NEED(GATE_UP_FUSED, required_if(dense && a->fused_gate_up))                                                                \
+    NEED(DOWN, required_if(dense))                                                                                             \
+    NEED(GATE_BIAS, if_there(dense &&gated, a->ffn_bias))                                                                      \
+    NEED(FFN_BIAS, if_there(dense, a->ffn_bias))                                                                               \
+    NEED(EXPERTS, required_if(f->experts))                                                                                     \
+    NEED(EXPERTS_GATE_UP, required_if(f->experts && !f->fused_experts))                                                        \
+    NEED(EXPERTS_GATE_UP_FUSED, required_if(f->fused_experts))                                                                 \
+    NEED(EXPERTS_BIAS, required_if(f->experts && a->experts_biased))                                                           \
+    NEED(EXPERTS_SELECTION, if_there(f->experts, LLMC_OPTIONAL))                                                               \
+    NEED(SHARED, required_if(shared))                                                                                          \
+    NEED(SHARED_GATE, required_if(shared && a->mixer == LLMC_MIXER_DELTA))                                                     \
+    NEED(CONV, required_if(mixer == LLMC_MIXER_CONV))                                                                          \
+    NEED(SCAN, required_if(mixer == LLMC_MIXER_SCAN))                                                                          \
+    NEED(SCAN_OPTIONAL, if_there(mixer == LLMC_MIXER_SCAN, LLMC_OPTIONAL))                                                     \
+    NEED(DELTA, required_if(delta))                                                                                            \
+    NEED(DELTA_SPLIT, required_if(delta && f->fused_qkv))                                                                      \
+    NEED(DELTA_JOINED, required_if(delta && !f->fused_qkv))                                                                    \
+    NEED(DELTA_SPARE, if_there(delta && f->fused_qkv, LLMC_OPTIONAL))                                                          \
+    NEED(DELTA_AB, required_if(delta && !f->joined_beta_alpha))                                                                \
+    NEED(DELTA_BA, required_if(delta && f->joined_beta_alpha))
+
+#define LLMC_NEED_NAME(name, presence) LLMC_NEED_##name,
+typedef enum llmc_need { LLMC_EACH_NEED(LLMC_NEED_NAME) } llmc_need;
 
 /* A vector is floats on the device; a matrix is a weight; a stack is an array of weights, one for each of the outermost dimension. */
 typedef enum llmc_tensor_kind { LLMC_TENSOR_VECTOR, LLMC_TENSOR_MATRIX, LLMC_TENSOR_STACK } llmc_tensor_kind;

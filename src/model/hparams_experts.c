@@ -1,0 +1,60 @@
+/* The numbers of layers with experts. */
+#include <stdio.h>
+
+#include "model/hparams.h"
+
+/* A layer has experts if it has a router: leading layers and every second one may have none. */
+static void mark_experts(const llmc_gguf *gguf, llmc_hparams *h) {
+    char name[LLMC_KEY_SIZE];
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        snprintf(name, sizeof name, "blk.%u.ffn_gate_inp.weight", i);
+        if (h->arch->experts == LLMC_REQUIRED || llmc_gguf_find_tensor(gguf, name)) h->layer[i] |= LLMC_LAYER_EXPERTS;
+    }
+}
+
+static void read_gating(llmc_key_reader *reader, llmc_hparams *h) {
+    llmc_expert_params *e = &h->experts;
+    uint32_t gating = h->arch->experts_gating;
+    int found = 0;
+    llmc_read_u32(reader, "expert_gating_func", &gating, 0, 4);
+    if (gating == 0) gating = h->arch->experts_gating;
+    if (gating == 4 && reader->status == LLMCALL_OK) {
+        reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
+                                   "%s is 4 (sqrt of softplus), which is not supported.", reader->key);
+    }
+    e->gating = (int)gating;
+    e->normalize = !h->arch->experts_unnormalized;
+    llmc_read_bool(reader, "expert_weights_norm", &e->normalize);
+    e->scale = 1;
+    llmc_read_f32(reader, "expert_weights_scale", &e->scale, 0.0f, 1e6f, &found);
+    if (e->scale == 0) e->scale = 1;
+    e->n_groups = e->n_groups_used = 1;
+    llmc_read_u32(reader, "expert_group_count", &e->n_groups, 0, e->n);
+    llmc_read_u32(reader, "expert_group_used_count", &e->n_groups_used, 0, e->n_groups);
+    if (reader->status == LLMCALL_OK && e->n_groups > 1 &&
+        (e->n % e->n_groups || e->n / e->n_groups * e->n_groups_used < e->n_used)) {
+        llmc_key_of(reader, "expert_group_count");
+        llmc_fail_u32(reader, e->n_groups, "groups of equal size that hold enough experts");
+    }
+}
+
+/* Architectures without experts ignore the count: a file that had some would have tensors that are refused. */
+void llmc_read_experts(llmc_key_reader *reader, llmc_hparams *h) {
+    llmc_expert_params *e = &h->experts;
+    uint32_t n_shared = 0;
+    if (h->arch->experts == LLMC_ABSENT) return;
+    if (h->arch->experts == LLMC_REQUIRED) llmc_require_u32(reader, "expert_count", &e->n, 1, LLMC_MAX_EXPERTS);
+    llmc_read_u32(reader, "expert_count", &e->n, 0, LLMC_MAX_EXPERTS);
+    if (reader->status != LLMCALL_OK || e->n == 0) return;
+    llmc_require_u32(reader, "expert_used_count", &e->n_used, 1, e->n);
+    e->n_ff = h->n_ff;
+    llmc_read_u32_or_array(reader, "expert_feed_forward_length", &e->n_ff, h->n_layers + h->n_extra_layers, 1, LLMC_MAX_FF,
+                           NULL);
+    if (reader->status == LLMCALL_OK && e->n_ff == 0) llmc_fail_missing(reader);
+    if (reader->status != LLMCALL_OK) return;
+    llmc_read_u32(reader, "expert_shared_count", &n_shared, 0, LLMC_MAX_EXPERTS);
+    e->n_ff_shared = n_shared <= LLMC_MAX_FF / e->n_ff ? n_shared * e->n_ff : LLMC_MAX_FF;
+    llmc_read_u32(reader, "expert_shared_feed_forward_length", &e->n_ff_shared, 0, LLMC_MAX_FF);
+    read_gating(reader, h);
+    if (reader->status == LLMCALL_OK) mark_experts(reader->gguf, h);
+}
