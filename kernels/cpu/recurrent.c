@@ -2,8 +2,7 @@
 #include "kernels/cpu/recurrent_body.h"
 
 void llmc_recurrent_kernels_init(llmc_recurrent_kernels *kernels, llmc_cpu_tier tier) {
-    *kernels = (llmc_recurrent_kernels){
-        .conv = conv, .scan = scan, .delta = delta, .silu_gate = silu_gate, .sigmoid_gate = sigmoid_gate};
+    fill_kernels(kernels);
     if (tier < LLMC_TIER_AVX2) return;
 #ifdef LLMC_X86
     llmc_recurrent_kernels_avx2(kernels);

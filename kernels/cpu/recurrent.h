@@ -1,4 +1,5 @@
-/* Layers that carry a state from token to token: the short causal convolution, the scan of Mamba-2, the gated delta rule.
+/* Layers that carry a state from token to token: the short causal convolution, the scans of Mamba-2 and of Mamba, the gated delta
+ * rule.
  *
  * A job is one sequence's consecutive tokens and some of the channels: it reads the state before its first token and leaves that
  * after its last, token by token, so that it does not matter in how many jobs a prompt is computed. The lanes of a vector are
@@ -16,6 +17,8 @@ enum {
     LLMC_CONV_CHANNELS = 64, /* at most in a job */
     LLMC_DELTA_MAX_KEY = 512,
     LLMC_DELTA_COLUMNS = 32, /* at most in a job */
+    LLMC_CHANNEL_SCAN = 16,  /* channels at most in a job */
+    LLMC_CHANNEL_STATE = 256 /* numbers of a channel's state at most */
 };
 
 /* y[t] = gate[t] * act(sum_j weight[j] * input[t - n_taps + 1 + j] + bias), input = x * times. */
@@ -42,19 +45,36 @@ typedef struct llmc_scan_job {
     uint32_t n_tokens;
     uint32_t head_dim;
     uint32_t state_size;
-    const float *x;     // (head_dim)
-    const float *b, *c; // (state_size)
-    size_t row;         /* floats from a token's x, b and c to the next one's */
-    const float *z;     // (head_dim)
-    const float *dt;    // (1)
-    size_t z_row;       /* of z and dt */
+    const float *x;                      // (head_dim)
+    const float *b, *c;                  // (state_size)
+    const float *z;                      // (head_dim)
+    const float *dt;                     // (1)
+    size_t x_row, bc_row, z_row, dt_row; /* floats from a token's to the next one's */
     float dt_bias, a, d;
     float *state; // (state_size, head_dim)
     float *dst;
     size_t dst_row;
 } llmc_scan_job;
 
-/* Some columns j of one head's state: q and k are brought to length 1, the state decays by exp(a * softplus(alpha + dt_bias)), and
+/* Mamba's first: every channel p has decays and a dt of its own. state[n][p] = state[n][p] * exp(dt[p] * a[p][n]) +
+ * b[n] * x[p] * dt[p]; y as above. */
+typedef struct llmc_channel_scan_job {
+    uint32_t n_tokens;
+    uint32_t n_channels;
+    uint32_t state_size;
+    const float *x, *z, *dt; // (n_channels)
+    const float *b, *c;      // (state_size)
+    size_t x_row, bc_row, z_row, dt_row;
+    const float *dt_bias, *d; // (n_channels)
+    const float *a;           // (n_channels, state_size)
+    float *state;             // (state_size, state_row)
+    size_t state_row;
+    float *dst;
+    size_t dst_row;
+} llmc_channel_scan_job;
+
+/* Some columns j of one head's state: q and k are brought to length 1, the state decays by exp(a * softplus(alpha + dt_bias)), or
+ * row i of it by decay[i], and
  * state[i][j] += k[i] * sigmoid(beta) * (v[j] - sum_i state[i][j] * k[i]);  y[j] = sum_i state[i][j] * q[i] / sqrt(key_dim). */
 typedef struct llmc_delta_job {
     uint32_t n_tokens;
@@ -65,6 +85,8 @@ typedef struct llmc_delta_job {
     size_t row;                /* floats from a token's q, k and v to the next one's */
     const float *alpha, *beta; // (1)
     size_t ab_row;
+    const float *decay; // (key_dim); NULL: alpha says
+    size_t decay_row;
     float dt_bias, a;
     float eps;    /* added to the squared length */
     float *state; // (key_dim, state_row)
@@ -76,9 +98,11 @@ typedef struct llmc_delta_job {
 typedef struct llmc_recurrent_kernels {
     void (*conv)(const llmc_conv_job *job);
     void (*scan)(const llmc_scan_job *job);
+    void (*channel_scan)(const llmc_channel_scan_job *job);
     void (*delta)(const llmc_delta_job *job);
-    void (*silu_gate)(const float *gate, uint32_t n, float *y);    /* y[i] *= silu(gate[i]) */
-    void (*sigmoid_gate)(const float *gate, uint32_t n, float *y); /* y[i] *= 1 / (1 + exp(-gate[i])) */
+    void (*decay)(const float *bias, float a, uint32_t n, float *x); /* x[i] = exp(a * softplus(x[i] + bias[i])) */
+    void (*silu_gate)(const float *gate, uint32_t n, float *y);      /* y[i] *= silu(gate[i]) */
+    void (*sigmoid_gate)(const float *gate, uint32_t n, float *y);   /* y[i] *= 1 / (1 + exp(-gate[i])) */
 } llmc_recurrent_kernels;
 
 /* Equal bits on every tier. */

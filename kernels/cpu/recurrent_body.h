@@ -1,6 +1,6 @@
 /* The recurrent kernels, one text for every tier: vectors that the compiler makes of what the tier has. Every lane does the same
  * operations in each, and products and sums are rounded apart, so the bits are the same.
- * Whoever includes it fills its table from conv, scan, delta, silu_gate and sigmoid_gate. */
+ * Whoever includes it fills its table by fill_kernels. */
 #include <string.h>
 
 #include "kernels/cpu/recurrent.h"
@@ -156,14 +156,61 @@ static void scan_head(const llmc_scan_job *job, const scan_token *t) {
 
 static void scan(const llmc_scan_job *job) {
     for (uint32_t token = 0; token < job->n_tokens; token++) {
-        scan_token t = {.x = job->x + token * job->row, .b = job->b + token * job->row, .c = job->c + token * job->row};
+        scan_token t = {.x = job->x + token * job->x_row, .b = job->b + token * job->bc_row, .c = job->c + token * job->bc_row};
         t.z = job->z + token * job->z_row;
-        t.dt = softplus(job->dt[token * job->z_row] + job->dt_bias);
+        t.dt = softplus(job->dt[token * job->dt_row] + job->dt_bias);
         t.decay = llmc_expf(t.dt * job->a);
         t.d = job->d;
         t.dst = job->dst + token * job->dst_row;
         scan_head(job, &t);
     }
+}
+
+/* ---- Mamba ------------------------------------------------------------------------------------------------------------- */
+
+typedef float channel_rows[LLMC_CHANNEL_STATE][LANES];
+
+/* y = exp(x), y may be x. */
+static inline void exp_lanes(const float *x, uint32_t n, float *y) {
+    uint32_t i = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, llmc_exp8(_mm256_loadu_ps(x + i)));
+#endif
+    for (; i < n; i++) y[i] = llmc_expf(x[i]);
+}
+
+INLINE void channel_scan_token(const llmc_channel_scan_job *job, uint32_t token, uint32_t n, channel_rows a) {
+    const float *x = job->x + token * job->x_row, *dt = job->dt + token * job->dt_row;
+    const float *b = job->b + token * job->bc_row, *c = job->c + token * job->bc_row;
+    float step[LANES], input[LANES], decay[LANES], sum[LANES] = {0}, z[LANES];
+    for (uint32_t p = 0; p < n; p++) {
+        step[p] = softplus(dt[p] + job->dt_bias[p]);
+        input[p] = x[p] * step[p];
+    }
+    for (uint32_t i = 0; i < job->state_size; i++) {
+        float *state = job->state + i * job->state_row;
+        for (uint32_t p = 0; p < n; p++) decay[p] = step[p] * a[i][p];
+        exp_lanes(decay, n, decay);
+        for (uint32_t p = 0; p < n; p++) {
+            state[p] = state[p] * decay[p] + input[p] * b[i];
+            sum[p] += state[p] * c[i];
+        }
+    }
+    silu_lanes(job->z + token * job->z_row, n, z);
+    for (uint32_t p = 0; p < n; p++) job->dst[token * job->dst_row + p] = z[p] * (sum[p] + job->d[p] * x[p]);
+}
+
+INLINE void channel_scan_of(const llmc_channel_scan_job *job, uint32_t n) {
+    channel_rows a;
+    for (uint32_t i = 0; i < job->state_size; i++) {
+        for (uint32_t p = 0; p < n; p++) a[i][p] = job->a[(size_t)p * job->state_size + i];
+    }
+    for (uint32_t token = 0; token < job->n_tokens; token++) channel_scan_token(job, token, n, a);
+}
+
+static void channel_scan(const llmc_channel_scan_job *job) {
+    if (job->n_channels == LANES) channel_scan_of(job, LANES);
+    else channel_scan_of(job, job->n_channels);
 }
 
 /* ---- Gated delta rule -------------------------------------------------------------------------------------------------- */
@@ -182,7 +229,7 @@ static void unit_length(const float *x, uint32_t n, float eps, float *y) {
 typedef struct delta_token {
     float q[LLMC_DELTA_MAX_KEY], k[LLMC_DELTA_MAX_KEY];
     const float *v;
-    float decay, beta, scale;
+    float decay[LLMC_DELTA_MAX_KEY], beta, scale;
     float *dst;
 } delta_token;
 
@@ -193,7 +240,7 @@ static void delta_lanes(const llmc_delta_job *job, const delta_token *t, uint32_
     vector8 along0 = {0}, along1 = {0}, sum0 = {0}, sum1 = {0};
     for (uint32_t i = 0; i < job->key_dim; i++) {
         vector8 *state = (vector8 *)(void *)(job->state + i * job->state_row + first);
-        vector8 value0 = state[0] * t->decay, value1 = state[1] * t->decay;
+        vector8 value0 = state[0] * t->decay[i], value1 = state[1] * t->decay[i];
         state[0] = value0;
         state[1] = value1;
         along0 += value0 * t->k[i];
@@ -218,7 +265,7 @@ static void delta_rest(const llmc_delta_job *job, const delta_token *t, uint32_t
     for (uint32_t i = 0; i < job->key_dim; i++) {
         float *state = job->state + i * job->state_row + first;
         for (uint32_t j = 0; j < n; j++) {
-            state[j] = state[j] * t->decay;
+            state[j] = state[j] * t->decay[i];
             change[j] += state[j] * t->k[i];
         }
     }
@@ -233,6 +280,20 @@ static void delta_rest(const llmc_delta_job *job, const delta_token *t, uint32_t
     for (uint32_t j = 0; j < n; j++) t->dst[first + j] = sum[j] * t->scale;
 }
 
+static void decay(const float *bias, float a, uint32_t n, float *x) {
+    for (uint32_t i = 0; i < n; i++) x[i] = a * softplus(x[i] + bias[i]);
+    exp_lanes(x, n, x);
+}
+
+static void set_decay(const llmc_delta_job *job, uint32_t token, float *rows) {
+    if (job->decay) {
+        memcpy(rows, job->decay + token * job->decay_row, job->key_dim * sizeof *rows);
+        return;
+    }
+    float all = llmc_expf(job->a * softplus(job->alpha[token * job->ab_row] + job->dt_bias));
+    for (uint32_t i = 0; i < job->key_dim; i++) rows[i] = all;
+}
+
 static void delta(const llmc_delta_job *job) {
     delta_token t = {.scale = 1.0f / sqrtf((float)job->key_dim)};
     for (uint32_t token = 0; token < job->n_tokens; token++) {
@@ -241,9 +302,19 @@ static void delta(const llmc_delta_job *job) {
         t.v = job->v + token * job->row;
         t.dst = job->dst + token * job->dst_row;
         t.beta = sigmoid(job->beta[token * job->ab_row]);
-        t.decay = llmc_expf(job->a * softplus(job->alpha[token * job->ab_row] + job->dt_bias));
+        set_decay(job, token, t.decay);
         uint32_t first = 0;
         for (; first + LANES <= job->n_columns; first += LANES) delta_lanes(job, &t, first);
         if (first < job->n_columns) delta_rest(job, &t, first, job->n_columns - first);
     }
+}
+
+static void fill_kernels(llmc_recurrent_kernels *kernels) {
+    *kernels = (llmc_recurrent_kernels){.conv = conv,
+                                        .scan = scan,
+                                        .channel_scan = channel_scan,
+                                        .delta = delta,
+                                        .decay = decay,
+                                        .silu_gate = silu_gate,
+                                        .sigmoid_gate = sigmoid_gate};
 }

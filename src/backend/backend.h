@@ -17,7 +17,7 @@ typedef struct llmc_kv_store llmc_kv_store; /* the KV rows of one model's layers
 typedef struct llmc_state_store llmc_state_store; /* the states of one model's recurrent layers, a slot for every sequence */
 
 enum { LLMC_PAGE_TOKENS = 16, LLMC_GROUP_PAGES = 4 /* attention reads positions in groups of so many pages */ };
-enum { LLMC_MIN_TAPS = 2, LLMC_MAX_TAPS = 8, LLMC_MAX_DELTA_KEY = 512 }; /* of LLMC_OP_CONV and _DELTA */
+enum { LLMC_MIN_TAPS = 2, LLMC_MAX_TAPS = 8, LLMC_MAX_DELTA_KEY = 512, LLMC_MAX_CHANNEL_STATE = 256 };
 
 /* The first page that is read for a token at this position by a layer that sees `window` positions; 0: all. */
 static inline uint32_t llmc_window_first_page(uint32_t position, uint32_t window) {
@@ -111,6 +111,8 @@ typedef enum llmc_op_kind {
     LLMC_OP_GATHER,       /* dst (n_outputs, width) = rows output_rows of src */
     LLMC_OP_CONV,         /* dst (n_tokens, n_channels) = gate * act(short convolution of x * times over the sequence) */
     LLMC_OP_SCAN,         /* dst (n_tokens, n_heads * head_dim) = Mamba-2's scan, gated by z */
+    LLMC_OP_CHANNEL_SCAN, /* dst (n_tokens, n_channels) = the first Mamba's scan, gated by z */
+    LLMC_OP_DECAY,        /* x (rows, n_heads * dim) = exp(a * softplus(x + bias)) */
     LLMC_OP_DELTA,        /* dst (n_tokens, n_heads * value_dim) = the gated delta rule */
     LLMC_OP_GROUP_NORM,   /* dst = groups of src / rms(group) * weight, * silu(gate) */
     LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate) */
@@ -119,7 +121,7 @@ typedef enum llmc_op_kind {
     LLMC_OP_SOFT_CAP,     /* x (rows, width) = cap * tanh(x / cap) */
     LLMC_OP_ROUTE,        /* the experts of each row and their weights, and the rows of each expert */
     LLMC_OP_EXPERTS,      /* a matmul in which every row has its expert's weights; rows by expert */
-    LLMC_OP_COMBINE,      /* dst (rows, width) += scale * sum of each row's experts' rows by weight, best expert first */
+    LLMC_OP_COMBINE,      /* dst (rows, width) = or += scale * sum of each row's experts' rows by weight, best expert first */
     LLMC_OP_SPLIT_LATENT, /* keys and values of latent attention, and of each query what turns */
     LLMC_OP_HEADS         /* dst (rows, n_heads, weight rows) = each head's part of src . its own weight^T */
 } llmc_op_kind;
@@ -224,6 +226,7 @@ typedef struct llmc_op_conv {
     const float *bias;   /* (n_channels) or NULL */
     int silu;            /* silu of the sum, before the gate */
     float *dst;
+    uint32_t dst_row; /* 0: n_channels */
 } llmc_op_conv;
 
 typedef struct llmc_op_scan {
@@ -231,16 +234,38 @@ typedef struct llmc_op_scan {
     uint32_t n_heads;
     uint32_t head_dim;
     uint32_t state_size;
-    uint32_t n_groups;    /* head h reads group h / (n_heads / n_groups) */
-    const float *xbc;     /* (n_tokens, n_heads * head_dim + 2 * n_groups * state_size): x, b of all groups, c of all groups */
-    uint32_t row;         /* floats from a token's z and dt to the next one's */
-    const float *z;       /* (n_heads * head_dim) */
-    const float *dt;      /* (n_heads) */
-    const float *dt_bias; /* (n_heads), and so are a and d */
-    const float *a;       /* negative */
+    uint32_t n_groups;                     /* head h reads group h / (n_heads / n_groups) */
+    const float *x, *z;                    /* (n_heads * head_dim) */
+    const float *b, *c;                    /* (n_groups * state_size) */
+    const float *dt;                       /* (n_heads) */
+    uint32_t x_row, z_row, bc_row, dt_row; /* floats from a token's to the next one's */
+    const float *dt_bias;                  /* (n_heads), and so are a and d */
+    const float *a;                        /* negative */
     const float *d;
     float *dst;
 } llmc_op_scan;
+
+typedef struct llmc_op_channel_scan {
+    llmc_state_place state; /* (state_size, n_channels) */
+    uint32_t n_channels;
+    uint32_t state_size;
+    const float *x, *z, *dt; /* (n_channels) */
+    const float *b, *c;      /* (state_size) */
+    uint32_t x_row, z_row, bc_row, dt_row;
+    const float *dt_bias; /* (n_channels), and so is d */
+    const float *a;       /* (n_channels, state_size), negative */
+    const float *d;
+    float *dst;
+} llmc_op_channel_scan;
+
+typedef struct llmc_op_decay {
+    uint32_t n_rows;
+    uint32_t n_heads;
+    uint32_t dim;
+    const float *bias; /* (n_heads * dim) */
+    const float *a;    /* (n_heads), negative */
+    float *x;
+} llmc_op_decay;
 
 typedef struct llmc_op_delta {
     llmc_state_place state; /* (n_heads, key_dim, value_dim) */
@@ -250,8 +275,9 @@ typedef struct llmc_op_delta {
     uint32_t value_dim;
     int grouped;          /* head h reads key head h / (n_heads / n_key_heads); else h % n_key_heads */
     const float *qkv;     /* (n_tokens, 2 * n_key_heads * key_dim + n_heads * value_dim) */
-    const float *alpha;   /* (n_tokens, n_heads) */
     const float *beta;    /* (n_tokens, n_heads) */
+    const float *decay;   /* (n_tokens, n_heads * key_dim), of LLMC_OP_DECAY; NULL: the next three give one for each head */
+    const float *alpha;   /* (n_tokens, n_heads) */
     const float *dt_bias; /* (n_heads) */
     const float *a;       /* (n_heads), negative */
     float eps;            /* of the lengths of q and k */
@@ -351,6 +377,7 @@ typedef struct llmc_op_experts {
 } llmc_op_experts;
 
 typedef struct llmc_op_combine {
+    int set; /* dst =, not dst += */
     uint32_t n_rows;
     uint32_t n_experts;
     uint32_t n_used;
@@ -398,6 +425,8 @@ typedef struct llmc_op {
         llmc_op_gather gather;
         llmc_op_conv conv;
         llmc_op_scan scan;
+        llmc_op_channel_scan channel_scan;
+        llmc_op_decay decay;
         llmc_op_delta delta;
         llmc_op_group_norm group_norm;
         llmc_op_sigmoid sigmoid;

@@ -28,23 +28,35 @@ typedef enum llmc_head_norm {
     LLMC_HEAD_NORM_RMS = 0, /* of each head, by one weight, before it turns */
     LLMC_HEAD_NORM_TURNED,  /* the same after it turned */
     LLMC_HEAD_NORM_ROW,     /* of all heads together */
-    LLMC_HEAD_NORM_EACH     /* layer norm of each head, by its own weight */
+    LLMC_HEAD_NORM_EACH,    /* layer norm of each head, by its own weight */
+    LLMC_HEAD_NORM_EACH_RMS /* and as an RMS norm */
 } llmc_head_norm;
 
 /* What the recurrent layers of a model are: recurrent.h. */
 typedef enum llmc_mixer {
     LLMC_MIXER_NONE = 0,
-    LLMC_MIXER_CONV, /* a short convolution: LFM2 */
-    LLMC_MIXER_SCAN, /* Mamba-2 */
-    LLMC_MIXER_DELTA /* the gated delta rule: Qwen3-Next, Qwen3.5 */
+    LLMC_MIXER_CONV,         /* a short convolution: LFM2 */
+    LLMC_MIXER_SCAN,         /* Mamba-2 */
+    LLMC_MIXER_DELTA,        /* the gated delta rule: Qwen3-Next, Qwen3.5 */
+    LLMC_MIXER_SELECT,       /* Mamba, Jamba */
+    LLMC_MIXER_SELECT_HEADS, /* PLaMo-2 */
+    LLMC_MIXER_KDA           /* Kimi's delta attention */
 } llmc_mixer;
 
 /* Which layers are recurrent. */
 typedef enum llmc_recurrence {
     LLMC_RECURRENT_WITHOUT_HEADS = 0, /* those for which attention.head_count_kv has 0 */
     LLMC_RECURRENT_ALL,               /* and there is no attention */
+    LLMC_RECURRENT_BESIDE,            /* all, and all attend too: both read the layer's input */
     LLMC_RECURRENT_BY_KEY             /* attention.recurrent_layers, else all but every full_attention_interval-th */
 } llmc_recurrence;
+
+/* Which layers have a feed-forward. */
+typedef enum llmc_feeding {
+    LLMC_FEEDING_EVERY = 0,
+    LLMC_FEEDING_NONE,
+    LLMC_FEEDING_ALONE /* those for which feed_forward_length has a number, and they are nothing else; their norm is attn_norm */
+} llmc_feeding;
 
 /* How layers with a sliding window turn. */
 typedef enum llmc_window_rope {
@@ -68,6 +80,7 @@ typedef struct llmc_arch {
     uint8_t encoder;             /* BERT's block: no norm before, one behind each sum; one behind the embeddings, none before
                                     logits, which there are not; token_types.weight; tokens see those behind them */
     uint8_t post_norms;          /* post_attention_norm, post_ffw_norm: of what is added */
+    uint8_t post_norms_bare;     /* whose names do not end in ".weight" */
     uint8_t ffn_norm_named_post; /* the feed-forward's norm is called post_attention_norm */
     llmc_residual residual;
     llmc_presence qkv_bias;    /* attn_{q,k,v}.bias or attn_qkv.bias */
@@ -95,10 +108,12 @@ typedef struct llmc_arch {
     uint8_t experts_gating;       /* LLMC_GATE_*; default of expert_gating_func */
     uint8_t experts_unnormalized; /* default of expert_weights_norm is false */
     uint8_t experts_biased;       /* router and experts have biases */
+    uint8_t experts_narrow;       /* key moe_latent_size: they work in a narrower space */
     uint8_t latent;               /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
     llmc_mixer mixer;
     llmc_recurrence recurrence;
-    uint8_t no_ffn;                 /* a layer is its mixer and nothing else */
+    llmc_feeding feeding;
+    uint8_t ffn_norm_bare;          /* the feed-forward's norm is called ffn_norm, without ".weight" */
     uint8_t output_norm_named_embd; /* the last norm is called token_embd_norm */
     uint8_t gated_query;  /* attn_q has a gate behind each head's query; what is attended is multiplied by its sigmoid */
     uint8_t grouped_keys; /* DELTA: heads that share a key follow each other; else a key serves every n-th head */
@@ -123,12 +138,13 @@ typedef struct llmc_rope_params {
 
 typedef struct llmc_recurrent_params {
     llmc_mixer mixer;
-    uint32_t n_layers; /* recurrent ones */
-    uint32_t n_taps;   /* of the convolution */
-    uint32_t inner;    /* SCAN, DELTA: n_heads * what a head puts out */
-    uint32_t n_heads;
-    uint32_t n_groups;   /* SCAN: of b and c; DELTA: heads of q and k */
-    uint32_t state_size; /* SCAN: of b and c; DELTA: of q and k in a head */
+    uint32_t n_layers;   /* recurrent ones */
+    uint32_t n_taps;     /* of the convolution */
+    uint32_t inner;      /* all but CONV: n_heads * what a head puts out */
+    uint32_t n_heads;    /* SELECT: inner */
+    uint32_t n_groups;   /* of b and c; DELTA, KDA: heads of q and k */
+    uint32_t state_size; /* of b and c; DELTA, KDA: of q and k in a head */
+    uint32_t dt_rank;    /* SELECT: what dt is made of; KDA: what decay and gate are */
 } llmc_recurrent_params;
 
 typedef struct llmc_expert_params {
@@ -136,6 +152,7 @@ typedef struct llmc_expert_params {
     uint32_t n_used;
     uint32_t n_ff;
     uint32_t n_ff_shared; /* 0: no shared expert */
+    uint32_t width;       /* of what they read and put out: the model's, or less */
     uint32_t n_groups, n_groups_used;
     int gating; /* LLMC_GATE_* */
     int normalize;
@@ -150,7 +167,14 @@ typedef struct llmc_latent_params {
 } llmc_latent_params;
 
 enum { LLMC_MAX_LAYERS = 1024 };
-enum { LLMC_LAYER_WINDOW = 1, LLMC_LAYER_TURNS = 2, LLMC_LAYER_EXPERTS = 4, LLMC_LAYER_RECURRENT = 8 };
+enum {
+    LLMC_LAYER_WINDOW = 1,
+    LLMC_LAYER_TURNS = 2,
+    LLMC_LAYER_EXPERTS = 4,
+    LLMC_LAYER_RECURRENT = 8,
+    LLMC_LAYER_ATTENDS = 16,
+    LLMC_LAYER_FEEDS = 32 /* has a feed-forward */
+};
 
 typedef struct llmc_hparams {
     const llmc_arch *arch;
@@ -183,11 +207,12 @@ typedef struct llmc_hparams {
     int pair_separator;             /* a pair of texts has one more separator between its texts: RoBERTa's family */
     int ranks;                      /* the file has a head that ranks documents, see head.h */
     uint8_t layer[LLMC_MAX_LAYERS]; /* LLMC_LAYER_* */
-    /* Recurrent layers have a state; those with a window keep their rows in a store of their own, if that is worth it
-     * (estimate.c); the others keep theirs in the first. */
+    /* Recurrent layers have a state. Those that attend keep rows: those with a window in a store of their own, if that is worth it
+     * (estimate.c); the others in the first. */
     int windows_apart;
     uint32_t n_kv_layers, n_window_layers;
-    uint16_t place[LLMC_MAX_LAYERS]; /* which one it is among the layers of its kind */
+    uint16_t place[LLMC_MAX_LAYERS];       /* which one it is among the layers of its store */
+    uint16_t state_place[LLMC_MAX_LAYERS]; /* and among the recurrent ones */
 } llmc_hparams;
 
 /* general.architecture, unchecked: not NUL-terminated, borrowed from gguf. E_FORMAT if it is missing. */

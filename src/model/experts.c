@@ -1,5 +1,6 @@
 /* The feed-forward of a layer with experts: a router gives every row a few of them, and their results are added by its weights;
- * a shared expert takes every row. */
+ * a shared expert takes every row. Experts may work in a narrower space than x, with a matrix into it and one out of it
+ * (Nemotron 3); the router and the shared expert do not. */
 #include "model/op_writer.h"
 
 static void add_route(llmc_op_writer *w, const llmc_layer *l, uint32_t rows) {
@@ -35,10 +36,11 @@ static void add_part(llmc_op_experts *op, llmc_weight *const *weights, const flo
 void llmc_write_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
     llmc_add_part(m, l->router, l->router_bias, w->a->router);
+    if (l->experts_in) llmc_add_part(m, l->experts_in, NULL, w->a->narrow);
     add_route(w, l, rows);
-    llmc_op_experts *op = add_products(w, rows, w->h->width, x);
-    add_part(op, l->gate_experts, l->gate_experts_bias, w->a->gate);
-    add_part(op, l->up_experts, l->up_experts_bias, w->a->up);
+    llmc_op_experts *op = add_products(w, rows, w->h->experts.width, l->experts_in ? w->a->narrow : x);
+    if (l->gate_experts) add_part(op, l->gate_experts, l->gate_experts_bias, w->a->gate);
+    add_part(op, l->up_experts, l->up_experts_bias, l->gate_experts ? w->a->up : w->a->gate);
     op = add_products(w, rows, w->h->experts.n_ff, w->a->gate);
     op->input = LLMC_INPUT_ACTIVATION;
     op->activation = w->h->arch->activation;
@@ -48,8 +50,8 @@ void llmc_write_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, c
 
 static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, w->a->normed);
-    llmc_add_part(m, l->gate_shared, NULL, w->a->gate);
-    llmc_add_part(m, l->up_shared, NULL, w->a->up);
+    if (l->gate_shared) llmc_add_part(m, l->gate_shared, NULL, w->a->gate);
+    llmc_add_part(m, l->up_shared, NULL, l->gate_shared ? w->a->up : w->a->gate);
     if (l->shared_router) {
         llmc_add_part(m, l->shared_router, NULL, w->a->router);
         llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid = (llmc_op_sigmoid){.n_rows = rows,
@@ -71,10 +73,12 @@ void llmc_write_experts_sum(llmc_op_writer *w, const llmc_layer *l, uint32_t row
     llmc_write_op(w, LLMC_OP_COMBINE)->u.combine = (llmc_op_combine){.n_rows = rows,
                                                                      .n_experts = e->n,
                                                                      .n_used = e->n_used,
-                                                                     .width = w->h->width,
-                                                                     .scale = w->h->residual_scale,
+                                                                     .width = e->width,
+                                                                     .scale = l->experts_out ? 1 : w->h->residual_scale,
                                                                      .routes = w->a->routes,
                                                                      .src = w->a->expert_rows,
-                                                                     .dst = x};
+                                                                     .set = l->experts_out != NULL,
+                                                                     .dst = l->experts_out ? w->a->narrow : x};
+    if (l->experts_out) (void)llmc_write_residual(w, rows, e->width, w->a->narrow, l->experts_out, NULL, NULL, x);
     if (e->n_ff_shared) add_shared(w, l, rows, x);
 }

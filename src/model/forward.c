@@ -29,7 +29,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
     const llmc_latent_params *l = &h->latent;
     size_t latent = l->kv_rank ? t * ((size_t)l->q_rank + l->kv_rank + h->rope.n_rot + (size_t)h->n_heads * l->key_length) : 0;
     size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : 0);
-    size_t attended = larger(q, h->recurrent.n_layers ? llmc_mixer_width(h) : 0);
+    size_t recurred = h->recurrent.n_layers ? llmc_mixer_width(h) : 0;
     int branch = h->arch->post_norms || h->residual_scale != 1;
     const size_t all[LLMC_ACTIVATIONS] = {
         t * h->width,
@@ -38,18 +38,21 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         t * q,
         t * kv,
         t * kv,
-        t * attended,
+        t * q,
+        t * recurred,
         ff,
         ff,
         has_experts ? t * h->width : 0,
         branch ? t * h->width : 0,
         t * h->experts.n,
         has_experts ? llmc_routes_floats(t, h->experts.n, h->experts.n_used) : 0,
-        slots * h->width,
+        h->experts.width < h->width ? t * h->experts.width : 0,
+        slots * h->experts.width,
         latent,
         mixed,
         r * h->width,
-        r * attended,
+        r * q,
+        r * recurred,
         h->causal ? r * h->n_vocab : 0, /* others have no logits */
     };
     for (int i = 0; i < LLMC_ACTIVATIONS; i++) sizes[i] = all[i] ? all[i] : 1;
@@ -58,6 +61,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
 uint32_t llmc_forward_max_width(const llmc_hparams *h) {
     size_t widest = larger(h->width, (size_t)h->n_heads * h->head_dim);
     if (h->recurrent.n_layers) widest = larger(widest, llmc_mixer_width(h));
+    widest = larger(widest, larger(h->recurrent.dt_rank, h->recurrent.state_size));
     widest = larger(widest, larger(h->n_ff, larger(h->experts.n_ff, h->experts.n_ff_shared)));
     return (uint32_t)larger(widest, larger(h->latent.q_rank, (size_t)h->n_heads * h->latent.value_length));
 }
@@ -155,7 +159,7 @@ void llmc_write_rope_store(writer *w, uint32_t layer) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = &w->parts->weights->layers[layer];
     int windowed = h->layer[layer] & LLMC_LAYER_WINDOW, turns = h->layer[layer] & LLMC_LAYER_TURNS;
-    int whole = h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW, each = h->arch->head_norm_kind == LLMC_HEAD_NORM_EACH;
+    int whole = h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW, each = h->arch->head_norm_kind >= LLMC_HEAD_NORM_EACH;
     llmc_op_rope_store *op = &llmc_write_op(w, LLMC_OP_ROPE_STORE)->u.rope_store;
     *op = (llmc_op_rope_store){.layer = h->place[layer], .q = w->a->q, .k = w->a->k, .v = w->a->v};
     op->window_pages = windowed && h->windows_apart;
@@ -168,7 +172,7 @@ void llmc_write_rope_store(writer *w, uint32_t layer) {
     op->table = windowed ? w->a->window_angles : w->a->angles;
     op->q_norm = whole ? NULL : l->q_norm;
     op->k_norm = whole ? NULL : l->k_norm;
-    op->head_norm = each ? LLMC_NORM_LAYER : LLMC_NORM_RMS;
+    op->head_norm = h->arch->head_norm_kind == LLMC_HEAD_NORM_EACH ? LLMC_NORM_LAYER : LLMC_NORM_RMS;
     op->norm_each = each;
     op->norm_turned = h->arch->head_norm_kind == LLMC_HEAD_NORM_TURNED;
     op->eps = h->norm_eps;
@@ -259,35 +263,43 @@ static void add_down(writer *w, uint32_t layer, uint32_t rows, float *x) {
 
 /* ---- Layers --------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t attended_width(const llmc_hparams *h, uint32_t layer) {
-    if (h->layer[layer] & LLMC_LAYER_RECURRENT) return llmc_mixer_width(h);
+/* The rows that a layer ends with: all of the step, or those whose logits are wanted. */
+typedef struct layer_rows {
+    uint32_t n;
+    const float *attended, *recurred;
+    float *x;
+} layer_rows;
+
+static uint32_t attended_width(const llmc_hparams *h) {
     return h->n_heads * (h->latent.kv_rank ? h->latent.value_length : h->head_dim);
 }
 
-static void add_out(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
+static void add_out(writer *w, uint32_t layer, const layer_rows *r) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = &w->parts->weights->layers[layer];
-    (void)llmc_write_residual(w, rows, attended_width(h, layer), attended, l->wo, l->bo, l->attn_post_norm, x);
-    add_norm_of_sum(w, rows, l->attn_sum_norm, l->attn_sum_norm_bias, x);
+    if (h->layer[layer] & LLMC_LAYER_ATTENDS) {
+        (void)llmc_write_residual(w, r->n, attended_width(h), r->attended, l->wo, l->bo, l->attn_post_norm, r->x);
+    }
+    if (h->layer[layer] & LLMC_LAYER_RECURRENT) {
+        (void)llmc_write_residual(w, r->n, llmc_mixer_width(h), r->recurred, l->mixer_out, NULL, l->attn_post_norm, r->x);
+    }
+    add_norm_of_sum(w, r->n, l->attn_sum_norm, l->attn_sum_norm_bias, r->x);
 }
 
-/* x += attended . wo, then the feed-forward, for the given rows. Where both read the layer's input, the feed-forward reads it
- * before anything is added. */
-static void add_rest_of_layer(writer *w, uint32_t layer, uint32_t rows, const float *attended, float *x) {
+/* x += attended . wo, then the feed-forward. Where both read the layer's input, the feed-forward reads it before anything is
+ * added. */
+static void add_rest_of_layer(writer *w, uint32_t layer, const layer_rows *r) {
     const llmc_layer *l = &w->parts->weights->layers[layer];
-    if (w->h->arch->no_ffn) {
-        add_out(w, layer, rows, attended, x);
-        return;
-    }
-    int parallel = w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm);
-    if (parallel) add_up(w, layer, rows, x);
-    add_out(w, layer, rows, attended, x);
-    if (!parallel) add_up(w, layer, rows, x);
-    add_down(w, layer, rows, x);
+    int feeds = w->h->layer[layer] & LLMC_LAYER_FEEDS;
+    int parallel = feeds && (w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm));
+    if (parallel) add_up(w, layer, r->n, r->x);
+    add_out(w, layer, r);
+    if (feeds && !parallel) add_up(w, layer, r->n, r->x);
+    if (feeds) add_down(w, layer, r->n, r->x);
 }
 
 llmc_state_place llmc_state_of(const writer *w, uint32_t layer) {
-    return (llmc_state_place){.store = w->parts->states, .offset = w->h->place[layer] * llmc_layer_state_floats(w->h)};
+    return (llmc_state_place){.store = w->parts->states, .offset = w->h->state_place[layer] * llmc_layer_state_floats(w->h)};
 }
 
 static void add_mixer(writer *w, uint32_t layer, uint32_t n_tokens) {
@@ -300,6 +312,13 @@ static void add_mixer(writer *w, uint32_t layer, uint32_t n_tokens) {
     case LLMC_MIXER_SCAN:
         llmc_write_scan(w, layer, n_tokens);
         break;
+    case LLMC_MIXER_SELECT:
+    case LLMC_MIXER_SELECT_HEADS:
+        llmc_write_select(w, layer, n_tokens);
+        break;
+    case LLMC_MIXER_KDA:
+        llmc_write_kda(w, layer, n_tokens);
+        break;
     case LLMC_MIXER_DELTA:
         llmc_write_delta(w, layer, n_tokens);
         break;
@@ -309,7 +328,8 @@ static void add_mixer(writer *w, uint32_t layer, uint32_t n_tokens) {
 /* What leaves something behind for later tokens: K and V, or a state. */
 static void add_store(writer *w, uint32_t layer, uint32_t n_tokens) {
     if (w->h->layer[layer] & LLMC_LAYER_RECURRENT) add_mixer(w, layer, n_tokens);
-    else if (w->h->latent.kv_rank) llmc_write_latent(w, layer, n_tokens);
+    if (!(w->h->layer[layer] & LLMC_LAYER_ATTENDS)) return;
+    if (w->h->latent.kv_rank) llmc_write_latent(w, layer, n_tokens);
     else add_qkv(w, layer, n_tokens);
 }
 
@@ -326,7 +346,7 @@ static void add_query_gate(writer *w, uint32_t n_tokens) {
 }
 
 static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
-    if (w->h->layer[layer] & LLMC_LAYER_RECURRENT) return; /* done with the store */
+    if (!(w->h->layer[layer] & LLMC_LAYER_ATTENDS)) return;
     add_attend(w, layer);
     if (w->h->arch->gated_query) add_query_gate(w, n_tokens);
     if (w->h->latent.kv_rank) llmc_write_latent_values(w, layer, n_tokens);
@@ -343,20 +363,27 @@ static void add_logits(writer *w, uint32_t rows, const float *x) {
     *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* No layer writes more than 20 operations; six before, two gathers, a norm, and the logits in three. */
+/* No layer writes more than 28 operations; six before, three gathers, a norm, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 20 * n_layers + 12;
+    return 28 * n_layers + 13;
 }
 
 /* The last layer and what follows, where every row is wanted. */
-static uint32_t add_hidden(writer *w, uint32_t n_tokens, uint32_t n_outputs, const float *attended) {
+static uint32_t add_hidden(writer *w, uint32_t n_outputs, const layer_rows *all) {
     const llmc_weights *weights = w->parts->weights;
-    float *x = w->a->x;
-    add_rest_of_layer(w, w->h->n_layers - 1, n_tokens, attended, x);
-    if (n_outputs > 0) add_gather(w, w->h->width, x, w->a->x_out);
-    add_norm_of_sum(w, n_tokens, weights->output_norm, weights->output_norm_bias, x);
+    add_rest_of_layer(w, w->h->n_layers - 1, all);
+    if (n_outputs > 0) add_gather(w, w->h->width, all->x, w->a->x_out);
+    add_norm_of_sum(w, all->n, weights->output_norm, weights->output_norm_bias, all->x);
     if (n_outputs > 0) add_logits(w, n_outputs, w->a->x_out);
     return w->n;
+}
+
+/* What the end of the last layer reads, of the rows whose logits are wanted. */
+static void add_gathers(writer *w, uint32_t layer, const layer_rows *all) {
+    const llmc_hparams *h = w->h;
+    add_gather(w, h->width, all->x, w->a->x_out);
+    if (h->layer[layer] & LLMC_LAYER_ATTENDS) add_gather(w, attended_width(h), all->attended, w->a->attended_out);
+    if (h->layer[layer] & LLMC_LAYER_RECURRENT) add_gather(w, llmc_mixer_width(h), all->recurred, w->a->recurred_out);
 }
 
 uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, int hidden, llmc_op *ops) {
@@ -364,22 +391,23 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
     const llmc_activations *a = parts->activations;
     writer w = {.parts = parts, .h = h, .a = a, .ops = ops};
     uint32_t last = h->n_layers - 1;
-    float *attended = h->latent.kv_rank ? a->q : a->attended;
+    const layer_rows all = {
+        .n = n_tokens, .attended = h->latent.kv_rank ? a->q : a->attended, .recurred = a->recurred, .x = a->x};
+    const layer_rows out = {.n = n_outputs, .attended = a->attended_out, .recurred = a->recurred_out, .x = a->x_out};
 
     add_embeddings(&w, n_tokens);
     add_rope_tables(&w);
     for (uint32_t layer = 0; layer < last; layer++) {
         add_store(&w, layer, n_tokens);
         add_attention(&w, layer, n_tokens);
-        add_rest_of_layer(&w, layer, n_tokens, attended, a->x);
+        add_rest_of_layer(&w, layer, &all);
     }
     add_store(&w, last, n_tokens);
     if (n_outputs == 0 && !hidden) return w.n; /* nobody reads x any more: K and V and states are what such a step is for */
     add_attention(&w, last, n_tokens);
-    if (hidden) return add_hidden(&w, n_tokens, n_outputs, attended);
-    add_gather(&w, h->width, a->x, a->x_out);
-    add_gather(&w, attended_width(h, last), attended, a->attended_out);
-    add_rest_of_layer(&w, last, n_outputs, a->attended_out, a->x_out);
+    if (hidden) return add_hidden(&w, n_outputs, &all);
+    add_gathers(&w, last, &all);
+    add_rest_of_layer(&w, last, &out);
     add_logits(&w, n_outputs, a->x_out);
     return w.n;
 }

@@ -4,7 +4,7 @@
 
 #include "model/weights.h"
 
-enum { LLMC_ACTIVATIONS = 19 };
+enum { LLMC_ACTIVATIONS = 22 };
 
 /* Device arrays, rows are tokens of the step (T at most) or rows whose logits are wanted (R at most). q = n_heads * head_dim,
  * kv = n_kv_heads * head_dim. Those that a model does not use have one element. */
@@ -15,17 +15,20 @@ typedef union llmc_activations {
         float *window_angles; /* the same for layers with a window */
         float *q;             /* (T, q) */
         float *k, *v;         /* (T, kv) */
-        float *attended;      /* (T, q), or what a recurrent layer puts out */
+        float *attended;      /* (T, q) */
+        float *recurred;      /* (T, mixer width) what a recurrent layer puts out */
         float *gate, *up;     /* (T, n_ff), or (T * n_used, n_ff of experts) by slot */
         float *normed;        /* (T, width) what router and experts read */
         float *branch;        /* (T, width) what is added to x, where it is normed or scaled first */
         float *router;        /* (T, n_experts) */
         float *routes;        /* llmc_routes_floats */
-        float *expert_rows;   /* (T * n_used, width) by slot */
+        float *narrow;        /* (T, experts' width) where that is not x's */
+        float *expert_rows;   /* (T * n_used, experts' width) by slot */
         float *latent;        /* (T, q_rank), (T, kv_rank + n_rot), (T, n_heads * key_length): see latent.c */
         float *mixed;         /* of recurrent layers, see mixer_*.c; queries and their gates (T, n_heads, 2, head_dim) */
         float *x_out;         /* (R, width) */
-        float *attended_out;  /* (R, as attended) */
+        float *attended_out;  /* (R, q) */
+        float *recurred_out;  /* (R, mixer width) */
         float *logits;        /* (R, n_vocab) */
     };
     float *array[LLMC_ACTIVATIONS];

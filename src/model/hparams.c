@@ -119,6 +119,19 @@ static llmcall_status find_arch(const llmc_gguf *gguf, llmc_hparams *hparams, ll
     return LLMCALL_OK;
 }
 
+static void read_ff(llmc_key_reader *reader, llmc_hparams *h) {
+    uint8_t none[LLMC_MAX_LAYERS] = {0};
+    llmc_feeding feeding = h->arch->feeding;
+    llmc_read_u32_or_array(reader, "feed_forward_length", &h->n_ff, h->n_layers, feeding == LLMC_FEEDING_NONE ? 0 : 1,
+                           LLMC_MAX_FF, feeding == LLMC_FEEDING_ALONE ? none : NULL);
+    if (feeding == LLMC_FEEDING_NONE) {
+        h->n_ff = 0;
+        return;
+    }
+    if (reader->status == LLMCALL_OK && h->n_ff == 0 && h->arch->experts != LLMC_REQUIRED) llmc_fail_missing(reader);
+    for (uint32_t i = 0; i < h->n_layers; i++) h->layer[i] |= none[i] ? 0 : LLMC_LAYER_FEEDS;
+}
+
 static void read_sizes(llmc_key_reader *reader, llmc_hparams *h) {
     const char *eps = h->arch->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
     int found = 0;
@@ -126,14 +139,12 @@ static void read_sizes(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_require_u32(reader, "embedding_length", &h->width, 1, LLMC_MAX_WIDTH);
     llmc_require_u32(reader, "block_count", &h->n_layers, 1, LLMC_MAX_LAYERS);
     if (reader->status == LLMCALL_OK) llmc_read_u32(reader, "nextn_predict_layers", &h->n_extra_layers, 0, h->n_layers - 1);
-    if (reader->status == LLMCALL_OK) {
-        llmc_read_u32_or_array(reader, "feed_forward_length", &h->n_ff, h->n_layers, h->arch->no_ffn ? 0 : 1, LLMC_MAX_FF,
-                               NULL);
-        if (h->arch->no_ffn) h->n_ff = 0;
-        else if (reader->status == LLMCALL_OK && h->n_ff == 0 && h->arch->experts != LLMC_REQUIRED) llmc_fail_missing(reader);
-    }
+    if (reader->status == LLMCALL_OK) read_ff(reader, h);
     h->n_layers -= h->n_extra_layers;
     llmc_read_f32(reader, eps, &h->norm_eps, 0.0f, 1.0f, &found);
+    if (!found && h->arch->feeding == LLMC_FEEDING_ALONE) { /* Nemotron-H's first files */
+        llmc_read_f32(reader, "attention.layer_norm_epsilon", &h->norm_eps, 0.0f, 1.0f, &found);
+    }
     if (reader->status == LLMCALL_OK && !found) llmc_fail_missing(reader);
 }
 

@@ -48,6 +48,8 @@ void llmc_read_experts(llmc_key_reader *reader, llmc_hparams *h) {
     if (reader->status != LLMCALL_OK || e->n == 0) return;
     llmc_require_u32(reader, "expert_used_count", &e->n_used, 1, e->n);
     e->n_ff = h->n_ff;
+    e->width = h->width;
+    if (h->arch->experts_narrow) llmc_read_u32(reader, "moe_latent_size", &e->width, 1, h->width);
     llmc_read_u32_or_array(reader, "expert_feed_forward_length", &e->n_ff, h->n_layers + h->n_extra_layers, 1, LLMC_MAX_FF,
                            NULL);
     if (reader->status == LLMCALL_OK && e->n_ff == 0) llmc_fail_missing(reader);

@@ -30,5 +30,8 @@ void llmc_read_latent(llmc_key_reader *reader, llmc_hparams *h) {
     } else if (h->n_kv_heads != 1 || h->head_dim != l->kv_rank + h->rope.n_rot || h->head_dim > LLMC_MAX_HEAD_DIM) {
         llmc_key_of(reader, "attention.key_length");
         llmc_fail_u32(reader, h->head_dim, "one KV head of attention.kv_lora_rank and rope.dimension_count together");
+    } else if (l->value_length > h->head_dim) { /* values take the place of queries */
+        llmc_key_of(reader, "attention.value_length_mla");
+        llmc_fail_u32(reader, l->value_length, "at most attention.key_length");
     }
 }

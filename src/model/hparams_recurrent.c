@@ -15,21 +15,30 @@ static void mark_recurrent(llmc_key_reader *reader, llmc_hparams *h) {
     }
 }
 
-static uint16_t *count_of_kind(llmc_hparams *h, uint16_t counts[3], uint32_t layer) {
-    if (h->layer[layer] & LLMC_LAYER_RECURRENT) return &counts[0];
-    return &counts[h->windows_apart && h->layer[layer] & LLMC_LAYER_WINDOW ? 2 : 1];
+/* What is neither recurrent nor a feed-forward alone attends. */
+static void mark_attending(llmc_hparams *h) {
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        int alone = h->arch->feeding == LLMC_FEEDING_ALONE && h->layer[i] & LLMC_LAYER_FEEDS;
+        int beside = h->arch->recurrence == LLMC_RECURRENT_BESIDE;
+        if (alone) h->layer[i] &= (uint8_t)~LLMC_LAYER_RECURRENT;
+        else if (beside || !(h->layer[i] & LLMC_LAYER_RECURRENT)) h->layer[i] |= LLMC_LAYER_ATTENDS;
+    }
 }
 
 void llmc_hparams_place_layers(llmc_hparams *h, int windows_apart) {
-    uint16_t counts[3] = {0}; /* recurrent, in the first store, in that of layers with a window */
+    uint16_t n_recurrent = 0, n_rows[2] = {0}; /* those in the first store, and in that of layers with a window */
     h->windows_apart = windows_apart;
-    for (uint32_t i = 0; i < h->n_layers; i++) h->place[i] = (*count_of_kind(h, counts, i))++;
-    h->recurrent.n_layers = counts[0];
-    h->n_kv_layers = counts[1];
-    h->n_window_layers = counts[2];
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        int apart = windows_apart && h->layer[i] & LLMC_LAYER_WINDOW;
+        if (h->layer[i] & LLMC_LAYER_RECURRENT) h->state_place[i] = n_recurrent++;
+        if (h->layer[i] & LLMC_LAYER_ATTENDS) h->place[i] = n_rows[apart]++;
+    }
+    h->recurrent.n_layers = n_recurrent;
+    h->n_kv_layers = n_rows[0];
+    h->n_window_layers = n_rows[1];
 }
 
-/* What divides what in Mamba-2 and in the delta rule. */
+/* What divides what where a state has heads. */
 static void check_recurrent_heads(llmc_key_reader *reader, const llmc_hparams *h) {
     const llmc_recurrent_params *r = &h->recurrent;
     int delta = r->mixer == LLMC_MIXER_DELTA;
@@ -40,6 +49,47 @@ static void check_recurrent_heads(llmc_key_reader *reader, const llmc_hparams *h
     else if (delta && r->inner / r->n_heads != r->state_size) {
         llmc_key_of(reader, "ssm.state_size");
         llmc_fail_u32(reader, r->state_size, "ssm.inner_size / ssm.time_step_rank");
+    }
+}
+
+static void read_heads(llmc_key_reader *reader, llmc_hparams *h) {
+    llmc_recurrent_params *r = &h->recurrent;
+    uint32_t max_state = r->mixer == LLMC_MIXER_DELTA ? LLMC_MAX_DELTA_KEY : LLMC_MAX_STATE;
+    llmc_require_u32(reader, "ssm.inner_size", &r->inner, 1, LLMC_MAX_WIDTH);
+    llmc_require_u32(reader, "ssm.state_size", &r->state_size, 1, max_state);
+    llmc_require_u32(reader, "ssm.time_step_rank", &r->n_heads, 1, LLMC_MAX_HEADS);
+    if (r->mixer == LLMC_MIXER_SELECT_HEADS) { /* the files have 0 groups */
+        r->n_groups = 1;
+        r->dt_rank = h->width / 16 > 64 ? h->width / 16 : 64;
+    } else {
+        llmc_require_u32(reader, "ssm.group_count", &r->n_groups, 1, LLMC_MAX_HEADS);
+    }
+    check_recurrent_heads(reader, h);
+}
+
+static void read_channels(llmc_key_reader *reader, llmc_hparams *h) {
+    llmc_recurrent_params *r = &h->recurrent;
+    int normed = 0;
+    llmc_require_u32(reader, "ssm.inner_size", &r->inner, 1, LLMC_MAX_WIDTH);
+    llmc_require_u32(reader, "ssm.state_size", &r->state_size, 1, LLMC_MAX_CHANNEL_STATE);
+    llmc_require_u32(reader, "ssm.time_step_rank", &r->dt_rank, 1, LLMC_MAX_WIDTH);
+    llmc_read_bool(reader, "ssm.dt_b_c_rms", &normed);
+    r->n_heads = r->inner;
+    r->n_groups = 1;
+    if (reader->status == LLMCALL_OK && normed) {
+        reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
+                                   "%s is true, which is not supported.", reader->key);
+    }
+}
+
+static void read_kda(llmc_key_reader *reader, llmc_hparams *h) {
+    llmc_recurrent_params *r = &h->recurrent;
+    llmc_require_u32(reader, "kda.head_dim", &r->state_size, 1, LLMC_MAX_DELTA_KEY);
+    r->n_heads = r->n_groups = h->n_heads;
+    r->inner = r->n_heads * r->state_size;
+    r->dt_rank = r->state_size;
+    if (reader->status == LLMCALL_OK && (r->inner == 0 || r->inner > LLMC_MAX_WIDTH)) {
+        llmc_fail_u32(reader, r->state_size, "a size with which all heads together are not too wide");
     }
 }
 
@@ -56,17 +106,27 @@ static void refuse_windows(llmc_key_reader *reader) {
 void llmc_read_recurrent(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_recurrent_params *r = &h->recurrent;
     if (h->arch->mixer != LLMC_MIXER_NONE) mark_recurrent(reader, h);
+    mark_attending(h);
     llmc_hparams_place_layers(h, 0);
     if (r->n_layers == 0) return;
     r->mixer = h->arch->mixer;
     const char *taps = r->mixer == LLMC_MIXER_CONV ? "shortconv.l_cache" : "ssm.conv_kernel";
     llmc_require_u32(reader, taps, &r->n_taps, LLMC_MIN_TAPS, LLMC_MAX_TAPS);
     refuse_windows(reader);
-    if (r->mixer == LLMC_MIXER_CONV) return;
-    llmc_require_u32(reader, "ssm.inner_size", &r->inner, 1, LLMC_MAX_WIDTH);
-    llmc_require_u32(reader, "ssm.state_size", &r->state_size, 1,
-                     r->mixer == LLMC_MIXER_DELTA ? LLMC_MAX_DELTA_KEY : LLMC_MAX_STATE);
-    llmc_require_u32(reader, "ssm.time_step_rank", &r->n_heads, 1, LLMC_MAX_HEADS);
-    llmc_require_u32(reader, "ssm.group_count", &r->n_groups, 1, LLMC_MAX_HEADS);
-    check_recurrent_heads(reader, h);
+    switch (r->mixer) {
+    case LLMC_MIXER_NONE:
+    case LLMC_MIXER_CONV:
+        break;
+    case LLMC_MIXER_SCAN:
+    case LLMC_MIXER_DELTA:
+    case LLMC_MIXER_SELECT_HEADS:
+        read_heads(reader, h);
+        break;
+    case LLMC_MIXER_SELECT:
+        read_channels(reader, h);
+        break;
+    case LLMC_MIXER_KDA:
+        read_kda(reader, h);
+        break;
+    }
 }

@@ -19,5 +19,5 @@ void llmc_write_conv(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
                                                             .times = w->a->mixed,
                                                             .gate = w->a->mixed + width,
                                                             .weight = l->conv,
-                                                            .dst = w->a->attended};
+                                                            .dst = w->a->recurred};
 }

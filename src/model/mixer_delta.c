@@ -99,7 +99,7 @@ static void add_delta(llmc_op_writer *w, uint32_t layer, const delta_arrays *a) 
                                                                .dt_bias = l->dt_bias,
                                                                .a = l->decay,
                                                                .eps = w->h->norm_eps,
-                                                               .dst = w->a->attended};
+                                                               .dst = w->a->recurred};
 }
 
 void llmc_write_delta(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
@@ -113,10 +113,10 @@ void llmc_write_delta(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
     llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm = (llmc_op_group_norm){.n_rows = n_tokens,
                                                                               .n_groups = r->n_heads,
                                                                               .width = r->inner / r->n_heads,
-                                                                              .src = w->a->attended,
+                                                                              .src = w->a->recurred,
                                                                               .weight = l->mixer_norm,
                                                                               .shared_weight = 1,
                                                                               .gate = a.z,
                                                                               .eps = w->h->norm_eps,
-                                                                              .dst = w->a->attended};
+                                                                              .dst = w->a->recurred};
 }

@@ -17,14 +17,19 @@ static void add_scan(llmc_op_writer *w, uint32_t layer, const float *projected, 
                                                             .head_dim = r->inner / r->n_heads,
                                                             .state_size = r->state_size,
                                                             .n_groups = r->n_groups,
-                                                            .xbc = convolved,
-                                                            .row = llmc_scan_row(w->h),
+                                                            .x = convolved,
+                                                            .b = convolved + r->inner,
+                                                            .c = convolved + r->inner + r->n_groups * r->state_size,
                                                             .z = projected,
                                                             .dt = projected + r->inner + llmc_conv_channels(w->h),
+                                                            .x_row = llmc_conv_channels(w->h),
+                                                            .z_row = llmc_scan_row(w->h),
+                                                            .bc_row = llmc_conv_channels(w->h),
+                                                            .dt_row = llmc_scan_row(w->h),
                                                             .dt_bias = l->dt_bias,
                                                             .a = l->decay,
                                                             .d = l->skip,
-                                                            .dst = w->a->attended};
+                                                            .dst = w->a->recurred};
 }
 
 void llmc_write_scan(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
@@ -45,11 +50,12 @@ void llmc_write_scan(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
                                                             .silu = 1,
                                                             .dst = convolved};
     add_scan(w, layer, projected, convolved);
+    if (!l->mixer_norm) return;
     llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm = (llmc_op_group_norm){.n_rows = n_tokens,
                                                                               .n_groups = r->n_groups,
                                                                               .width = r->inner / r->n_groups,
-                                                                              .src = w->a->attended,
+                                                                              .src = w->a->recurred,
                                                                               .weight = l->mixer_norm,
                                                                               .eps = w->h->norm_eps,
-                                                                              .dst = w->a->attended};
+                                                                              .dst = w->a->recurred};
 }

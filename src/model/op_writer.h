@@ -47,9 +47,11 @@ void llmc_write_rope_store(llmc_op_writer *w, uint32_t layer);
 void llmc_write_latent(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_latent_values(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 
-/* Recurrent layers: of x, what their last matrix reads, into attended. */
+/* Recurrent layers: of x, what their last matrix reads, into recurred. */
 void llmc_write_conv(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_scan(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
+void llmc_write_select(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
+void llmc_write_kda(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_delta(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 llmc_state_place llmc_state_of(const llmc_op_writer *w, uint32_t layer);
 

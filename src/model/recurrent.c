@@ -7,7 +7,15 @@ static size_t round16(size_t n) {
 
 uint32_t llmc_conv_channels(const llmc_hparams *h) {
     const llmc_recurrent_params *r = &h->recurrent;
-    return r->mixer == LLMC_MIXER_CONV ? h->width : r->inner + 2 * r->n_groups * r->state_size;
+    switch (r->mixer) {
+    case LLMC_MIXER_CONV:
+        return h->width;
+    case LLMC_MIXER_SELECT:
+    case LLMC_MIXER_SELECT_HEADS:
+        return r->inner;
+    default:
+        return r->inner + 2 * r->n_groups * r->state_size;
+    }
 }
 
 uint32_t llmc_scan_row(const llmc_hparams *h) {
@@ -28,6 +36,12 @@ size_t llmc_mixer_floats(const llmc_hparams *h) {
         return 3 * channels;
     case LLMC_MIXER_SCAN:
         return llmc_scan_row(h) + channels;
+    case LLMC_MIXER_SELECT: /* x and z; x convolved; what dt is made of; b and c; dt */
+        return 3 * channels + r->dt_rank + 2 * (size_t)r->state_size + r->n_heads;
+    case LLMC_MIXER_SELECT_HEADS: /* and x and z apart */
+        return 5 * channels + r->dt_rank + 2 * (size_t)r->state_size + r->n_heads;
+    case LLMC_MIXER_KDA: /* q, k, v; convolved; decay and gate, and what they are made of; beta */
+        return 2 * channels + 2 * (size_t)r->inner + 2 * (size_t)r->dt_rank + r->n_heads;
     case LLMC_MIXER_DELTA: /* q, k, v and z as projected; q, k, v; convolved; z; beta and alpha, as projected and apart */
         return 3 * channels + 2 * (size_t)r->inner + 4 * (size_t)r->n_heads;
     }

@@ -6,7 +6,7 @@
 
 #include "model/arch.h"
 
-/* Channels of the convolution: LFM2's width; x, b and c of Mamba-2; q, k and v of the delta rule. */
+/* Channels of the convolution: LFM2's width; x; x, b and c of Mamba-2; q, k and v of the delta rule. */
 uint32_t llmc_conv_channels(const llmc_hparams *hparams);
 
 uint32_t llmc_scan_row(const llmc_hparams *hparams);    /* Mamba-2's projections of a token: z, x, b, c and dt */

@@ -88,9 +88,12 @@ static const llmc_tensor_row layer_tensors[] = {
     VECTOR("layer_output_norm.bias", LAYER(ffn_sum_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("post_attention_norm.weight", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
     VECTOR("ffn_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM),
+    VECTOR("ffn_norm", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BARE),
     VECTOR("ffn_norm.bias", LAYER(ffn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BIAS),
     VECTOR("post_attention_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_AS_POST),
     VECTOR("post_ffw_norm.weight", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
+    VECTOR("post_attention_norm", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS_BARE),
+    VECTOR("post_ffw_norm", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS_BARE),
     MATRIX("ffn_gate.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE),
     MATRIX("ffn_up.weight", LAYER(w_up), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_UP),
     MATRIX_OF("ffn_up.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE_UP_FUSED, LLMC_DIM_NONE,
@@ -103,33 +106,36 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("ffn_gate_inp.weight", LAYER(router), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS),
     VECTOR("ffn_gate_inp.bias", LAYER(router_bias), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_BIAS),
     VECTOR("exp_probs_b.bias", LAYER(router_selection), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_SELECTION),
-    STACK("ffn_gate_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
-          LLMC_NEED_EXPERTS_GATE_UP),
-    STACK("ffn_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
-          LLMC_NEED_EXPERTS_GATE_UP),
-    STACK_OF("ffn_gate_up_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
+    STACK("ffn_gate_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_WIDTH,
+          LLMC_NEED_EXPERTS_GATE),
+    STACK("ffn_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_WIDTH,
+          LLMC_NEED_EXPERTS_UP),
+    STACK_OF("ffn_gate_up_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_WIDTH,
              LLMC_NEED_EXPERTS_GATE_UP_FUSED, LLMC_DIM_NONE, LLMC_DIM_EXPERT_FF_2),
-    STACK_OF("ffn_gate_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_WIDTH,
+    STACK_OF("ffn_gate_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_WIDTH,
              LLMC_NEED_EXPERTS_GATE_UP_FUSED, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_FF_2),
-    STACK("ffn_down_exps.weight", LAYER(down_experts), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_DIM_EXPERT_FF, LLMC_NEED_EXPERTS),
+    STACK("ffn_down_exps.weight", LAYER(down_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_WIDTH, LLMC_DIM_EXPERT_FF,
+          LLMC_NEED_EXPERTS),
     VECTORS("ffn_gate_exps.bias", LAYER(gate_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_NEED_EXPERTS_BIAS),
     VECTORS("ffn_up_exps.bias", LAYER(up_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_NEED_EXPERTS_BIAS),
-    VECTORS("ffn_down_exps.bias", LAYER(down_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_BIAS),
-    MATRIX("ffn_gate_shexp.weight", LAYER(gate_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
+    VECTORS("ffn_down_exps.bias", LAYER(down_experts_bias), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_WIDTH, LLMC_NEED_EXPERTS_BIAS),
+    MATRIX("ffn_latent_down.weight", LAYER(experts_in), LLMC_DIM_EXPERT_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_NARROW),
+    MATRIX("ffn_latent_up.weight", LAYER(experts_out), LLMC_DIM_WIDTH, LLMC_DIM_EXPERT_WIDTH, LLMC_NEED_EXPERTS_NARROW),
+    MATRIX("ffn_gate_shexp.weight", LAYER(gate_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATED),
     MATRIX("ffn_up_shexp.weight", LAYER(up_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
     MATRIX("ffn_down_shexp.weight", LAYER(down_shared), LLMC_DIM_WIDTH, LLMC_DIM_SHARED_FF, LLMC_NEED_SHARED),
     MATRIX("ffn_gate_inp_shexp.weight", LAYER(shared_router), LLMC_DIM_NONE, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATE),
     MATRIX("shortconv.in_proj.weight", LAYER(mixer_in), LLMC_DIM_WIDTH_3, LLMC_DIM_WIDTH, LLMC_NEED_CONV),
     VECTORS("shortconv.conv.weight", LAYER(conv), LLMC_DIM_CONV, LLMC_DIM_TAPS, LLMC_NEED_CONV),
-    MATRIX("shortconv.out_proj.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_CONV),
+    MATRIX("shortconv.out_proj.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_CONV),
     MATRIX("ssm_in.weight", LAYER(mixer_in), LLMC_DIM_SCAN_IN, LLMC_DIM_WIDTH, LLMC_NEED_SCAN),
     VECTORS("ssm_conv1d.weight", LAYER(conv), LLMC_DIM_CONV, LLMC_DIM_TAPS, LLMC_NEED_SCAN),
     VECTOR("ssm_conv1d.bias", LAYER(conv_bias), LLMC_DIM_CONV, LLMC_NEED_SCAN_OPTIONAL),
     VECTOR("ssm_dt.bias", LAYER(dt_bias), LLMC_DIM_MIXER_HEADS, LLMC_NEED_SCAN),
     VECTORS("ssm_a", LAYER(decay), LLMC_DIM_MIXER_HEADS, LLMC_DIM_NONE, LLMC_NEED_SCAN),
     VECTORS("ssm_d", LAYER(skip), LLMC_DIM_MIXER_HEADS, LLMC_DIM_NONE, LLMC_NEED_SCAN),
-    VECTORS("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_GROUPS, LLMC_DIM_MIXER_GROUP, LLMC_NEED_SCAN),
-    MATRIX("ssm_out.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_SCAN),
+    VECTORS("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_GROUPS, LLMC_DIM_MIXER_GROUP, LLMC_NEED_SCAN_NORM),
+    MATRIX("ssm_out.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_SCAN),
     MATRIX("attn_qkv.weight", LAYER(mixer_in), LLMC_DIM_CONV, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_SPLIT),
     MATRIX("attn_gate.weight", LAYER(mixer_gate), LLMC_DIM_INNER, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_SPLIT),
     MATRIX("ssm_in.weight", LAYER(mixer_in), LLMC_DIM_DELTA_IN, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_JOINED),
@@ -141,7 +147,49 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("ssm_beta.weight", LAYER(beta), LLMC_DIM_MIXER_HEADS, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_AB),
     MATRIX("ssm_ba.weight", LAYER(beta), LLMC_DIM_MIXER_HEADS_2, LLMC_DIM_WIDTH, LLMC_NEED_DELTA_BA),
     VECTOR("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_DELTA),
-    MATRIX("ssm_out.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_DELTA),
+    MATRIX("ssm_out.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_DELTA),
+    MATRIX("ssm_in.weight", LAYER(mixer_in), LLMC_DIM_INNER_2, LLMC_DIM_WIDTH, LLMC_NEED_SELECT),
+    VECTORS("ssm_conv1d.weight", LAYER(conv), LLMC_DIM_CONV, LLMC_DIM_TAPS, LLMC_NEED_SELECT),
+    VECTOR("ssm_conv1d.bias", LAYER(conv_bias), LLMC_DIM_CONV, LLMC_NEED_SELECT_CHANNELS),
+    MATRIX_OF("ssm_x.weight", LAYER(select_dt), LLMC_DIM_DT_RANK, LLMC_DIM_INNER, LLMC_NEED_SELECT_CHANNELS, LLMC_DIM_NONE,
+              LLMC_DIM_SELECT),
+    MATRIX_OF("ssm_x.weight", LAYER(select_b), LLMC_DIM_MIXER_STATE, LLMC_DIM_INNER, LLMC_NEED_SELECT_CHANNELS,
+              LLMC_DIM_DT_RANK, LLMC_DIM_SELECT),
+    MATRIX_OF("ssm_x.weight", LAYER(select_c), LLMC_DIM_MIXER_STATE, LLMC_DIM_INNER, LLMC_NEED_SELECT_CHANNELS,
+              LLMC_DIM_DT_STATE, LLMC_DIM_SELECT),
+    MATRIX_OF("ssm_x.weight", LAYER(select_b), LLMC_DIM_MIXER_STATE, LLMC_DIM_INNER, LLMC_NEED_SELECT_HEADS, LLMC_DIM_NONE,
+              LLMC_DIM_SELECT),
+    MATRIX_OF("ssm_x.weight", LAYER(select_c), LLMC_DIM_MIXER_STATE, LLMC_DIM_INNER, LLMC_NEED_SELECT_HEADS,
+              LLMC_DIM_MIXER_STATE, LLMC_DIM_SELECT),
+    MATRIX_OF("ssm_x.weight", LAYER(select_dt), LLMC_DIM_DT_RANK, LLMC_DIM_INNER, LLMC_NEED_SELECT_HEADS, LLMC_DIM_STATE_2,
+              LLMC_DIM_SELECT),
+    VECTOR("ssm_dt_norm.weight", LAYER(dt_norm), LLMC_DIM_DT_RANK, LLMC_NEED_SELECT_NORMS),
+    VECTOR("ssm_b_norm.weight", LAYER(b_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_SELECT_NORMS),
+    VECTOR("ssm_c_norm.weight", LAYER(c_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_SELECT_NORMS),
+    VECTOR("ssm_dt_norm", LAYER(dt_norm), LLMC_DIM_DT_RANK, LLMC_NEED_SELECT_HEADS),
+    VECTOR("ssm_b_norm", LAYER(b_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_SELECT_HEADS),
+    VECTOR("ssm_c_norm", LAYER(c_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_SELECT_HEADS),
+    MATRIX("ssm_dt.weight", LAYER(dt_up), LLMC_DIM_MIXER_HEADS, LLMC_DIM_DT_RANK, LLMC_NEED_SELECT),
+    VECTOR("ssm_dt.bias", LAYER(dt_bias), LLMC_DIM_MIXER_HEADS, LLMC_NEED_SELECT),
+    VECTORS("ssm_a", LAYER(decay), LLMC_DIM_INNER, LLMC_DIM_MIXER_STATE, LLMC_NEED_SELECT_CHANNELS),
+    VECTOR("ssm_a", LAYER(decay), LLMC_DIM_MIXER_HEADS, LLMC_NEED_SELECT_HEADS),
+    VECTOR("ssm_d", LAYER(skip), LLMC_DIM_MIXER_HEADS, LLMC_NEED_SELECT),
+    MATRIX("ssm_out.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_SELECT),
+    MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_INNER, LLMC_DIM_WIDTH, LLMC_NEED_KDA),
+    MATRIX("attn_k.weight", LAYER(wk), LLMC_DIM_INNER, LLMC_DIM_WIDTH, LLMC_NEED_KDA),
+    MATRIX("attn_v.weight", LAYER(wv), LLMC_DIM_INNER, LLMC_DIM_WIDTH, LLMC_NEED_KDA),
+    VECTORS("ssm_conv1d_q.weight", LAYER(conv_q), LLMC_DIM_INNER, LLMC_DIM_TAPS, LLMC_NEED_KDA),
+    VECTORS("ssm_conv1d_k.weight", LAYER(conv_k), LLMC_DIM_INNER, LLMC_DIM_TAPS, LLMC_NEED_KDA),
+    VECTORS("ssm_conv1d_v.weight", LAYER(conv_v), LLMC_DIM_INNER, LLMC_DIM_TAPS, LLMC_NEED_KDA),
+    MATRIX("ssm_f_a.weight", LAYER(decay_in), LLMC_DIM_DT_RANK, LLMC_DIM_WIDTH, LLMC_NEED_KDA),
+    MATRIX("ssm_f_b.weight", LAYER(decay_out), LLMC_DIM_INNER, LLMC_DIM_DT_RANK, LLMC_NEED_KDA),
+    MATRIX("ssm_g_a.weight", LAYER(gate_in), LLMC_DIM_DT_RANK, LLMC_DIM_WIDTH, LLMC_NEED_KDA),
+    MATRIX("ssm_g_b.weight", LAYER(gate_out), LLMC_DIM_INNER, LLMC_DIM_DT_RANK, LLMC_NEED_KDA),
+    MATRIX("ssm_beta.weight", LAYER(beta), LLMC_DIM_MIXER_HEADS, LLMC_DIM_WIDTH, LLMC_NEED_KDA),
+    VECTORS("ssm_a", LAYER(decay), LLMC_DIM_MIXER_HEADS, LLMC_DIM_NONE, LLMC_NEED_KDA),
+    VECTOR("ssm_dt.bias", LAYER(dt_bias), LLMC_DIM_INNER, LLMC_NEED_KDA),
+    VECTOR("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_KDA),
+    MATRIX("attn_output.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_KDA),
 };
 
 /* Left behind by converters; nothing reads them. */
@@ -207,28 +255,33 @@ static int has_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
 }
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *h, uint32_t layer) {
-    llmc_layer_facts facts = {.hparams = h, .experts = (h->layer[layer] & LLMC_LAYER_EXPERTS) != 0};
+    llmc_layer_facts facts = {.hparams = h};
+    facts.attends = (h->layer[layer] & LLMC_LAYER_ATTENDS) != 0;
     facts.recurrent = (h->layer[layer] & LLMC_LAYER_RECURRENT) != 0;
+    facts.feeds = (h->layer[layer] & LLMC_LAYER_FEEDS) != 0;
+    facts.experts = facts.feeds && (h->layer[layer] & LLMC_LAYER_EXPERTS) != 0;
     facts.fused_qkv = has_tensor(gguf, layer, "attn_qkv.weight");
     facts.joined_beta_alpha = facts.recurrent && has_tensor(gguf, layer, "ssm_ba.weight");
     facts.fused_experts = facts.experts && has_tensor(gguf, layer, "ffn_gate_up_exps.weight");
     return facts;
 }
 
-static llmc_presence ffn_norm_presence(const llmc_arch *a) {
-    if (a->no_ffn) return LLMC_ABSENT;
+static llmc_presence ffn_norm_presence(const llmc_layer_facts *f) {
+    const llmc_arch *a = f->hparams->arch;
+    if (!f->feeds || a->feeding == LLMC_FEEDING_ALONE) return LLMC_ABSENT;
     if (a->pre_norm == LLMC_PRE_NORM_OPTIONAL) return LLMC_OPTIONAL;
     return required_if(a->pre_norm == LLMC_PRE_NORM_BOTH);
 }
 
 llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) {
     const llmc_arch *a = f->hparams->arch;
-    const llmc_presence ffn_norm = ffn_norm_presence(a);
+    const llmc_presence ffn_norm = ffn_norm_presence(f);
     const llmc_head_norm kind = a->head_norm_kind;
     const llmc_mixer mixer = f->recurrent ? a->mixer : LLMC_MIXER_NONE;
-    const int attends = !f->recurrent, latent = attends && a->latent, plain = attends && !a->latent;
-    const int dense = !f->experts && !a->no_ffn, gated = llmc_activation_is_gated(a->activation);
+    const int attends = f->attends, latent = attends && a->latent, plain = attends && !a->latent;
+    const int dense = f->feeds && !f->experts, gated = llmc_activation_is_gated(a->activation);
     const int shared = f->experts && f->hparams->experts.n_ff_shared > 0, delta = mixer == LLMC_MIXER_DELTA;
+    const int select = mixer == LLMC_MIXER_SELECT, by_head = mixer == LLMC_MIXER_SELECT_HEADS;
 #define NEED_PRESENCE(name, presence)                                                                                          \
     case LLMC_NEED_##name:                                                                                                     \
         return presence;

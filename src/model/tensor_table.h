@@ -25,6 +25,7 @@
     DIM(EXPERTS, h->experts.n)                                                                                                 \
     DIM(EXPERT_FF, h->experts.n_ff)                                                                                            \
     DIM(EXPERT_FF_2, 2 * h->experts.n_ff)                                                                                      \
+    DIM(EXPERT_WIDTH, h->experts.width)                                                                                        \
     DIM(SHARED_FF, h->experts.n_ff_shared)                                                                                     \
     DIM(Q_RANK, h->latent.q_rank)                                                                                              \
     DIM(Q_LATENT, h->n_heads * h->latent.key_length)                                                                           \
@@ -43,6 +44,11 @@
     DIM(MIXER_HEADS_2, 2 * h->recurrent.n_heads)                                                                               \
     DIM(MIXER_GROUPS, h->recurrent.n_groups)                                                                                   \
     DIM(MIXER_GROUP, h->recurrent.n_groups ? h->recurrent.inner / h->recurrent.n_groups : 0) /* outputs of its heads */        \
+    DIM(DT_RANK, h->recurrent.dt_rank)                                                                                         \
+    DIM(STATE_2, 2 * h->recurrent.state_size)                                                                                  \
+    DIM(DT_STATE, h->recurrent.dt_rank + h->recurrent.state_size) /* where c begins behind dt and b */                         \
+    DIM(SELECT, h->recurrent.dt_rank + 2 * h->recurrent.state_size)                                                            \
+    DIM(INNER_2, 2 * h->recurrent.inner)                                                                                       \
     DIM(MIXER_STATE, h->recurrent.state_size)
 
 #define LLMC_DIM_NAME(name, size) LLMC_DIM_##name,
@@ -61,10 +67,12 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(OUTPUT_BIAS, a->output_bias)                                                                                          \
     NEED(ATTN_NORM, required_if(a->pre_norm != LLMC_PRE_NORM_NONE))                                                            \
     NEED(NORM_BIAS, a->norm_bias)                                                                                              \
-    NEED(FFN_NORM, if_there(!a->ffn_norm_named_post, ffn_norm))                                                                \
+    NEED(FFN_NORM, if_there(!a->ffn_norm_named_post && !a->ffn_norm_bare, ffn_norm))                                           \
+    NEED(FFN_NORM_BARE, if_there(a->ffn_norm_bare, ffn_norm))                                                                  \
     NEED(FFN_NORM_BIAS, ffn_norm == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn_norm))            \
     NEED(FFN_NORM_AS_POST, if_there(a->ffn_norm_named_post, ffn_norm))                                                         \
-    NEED(POST_NORMS, required_if(a->post_norms))                                                                               \
+    NEED(POST_NORMS, required_if(a->post_norms && !a->post_norms_bare))                                                        \
+    NEED(POST_NORMS_BARE, required_if(a->post_norms && a->post_norms_bare))                                                    \
     NEED(Q, required_if(plain && !a->gated_query && !f->fused_qkv))                                                            \
     NEED(Q_GATED, required_if(plain && a->gated_query))                                                                        \
     NEED(QKV, required_if(plain && !f->fused_qkv))                                                                             \
@@ -75,7 +83,7 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(OUT_BIAS, if_there(attends, a->out_bias))                                                                             \
     NEED(HEAD_NORM, if_there(attends &&kind <= LLMC_HEAD_NORM_TURNED, a->head_norm))                                           \
     NEED(ROW_NORM, if_there(attends &&kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                               \
-    NEED(EACH_NORM, if_there(attends &&kind == LLMC_HEAD_NORM_EACH, a->head_norm))                                             \
+    NEED(EACH_NORM, if_there(attends &&kind >= LLMC_HEAD_NORM_EACH, a->head_norm))                                             \
     NEED(SINKS, if_there(attends, a->sinks))                                                                                   \
     NEED(LATENT, required_if(latent))                                                                                          \
     NEED(LATENT_Q, required_if(latent && f->hparams->latent.q_rank == 0))                                                      \
@@ -87,15 +95,25 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(GATE_BIAS, if_there(dense &&gated, a->ffn_bias))                                                                      \
     NEED(FFN_BIAS, if_there(dense, a->ffn_bias))                                                                               \
     NEED(EXPERTS, required_if(f->experts))                                                                                     \
-    NEED(EXPERTS_GATE_UP, required_if(f->experts && !f->fused_experts))                                                        \
+    NEED(EXPERTS_GATE, required_if(f->experts &&gated && !f->fused_experts))                                                   \
+    NEED(EXPERTS_UP, required_if(f->experts && !f->fused_experts))                                                             \
+    NEED(EXPERTS_NARROW, required_if(f->experts && f->hparams->experts.width != f->hparams->width))                            \
     NEED(EXPERTS_GATE_UP_FUSED, required_if(f->fused_experts))                                                                 \
     NEED(EXPERTS_BIAS, required_if(f->experts && a->experts_biased))                                                           \
     NEED(EXPERTS_SELECTION, if_there(f->experts, LLMC_OPTIONAL))                                                               \
     NEED(SHARED, required_if(shared))                                                                                          \
+    NEED(SHARED_GATED, required_if(shared &&gated))                                                                            \
     NEED(SHARED_GATE, required_if(shared && a->mixer == LLMC_MIXER_DELTA))                                                     \
     NEED(CONV, required_if(mixer == LLMC_MIXER_CONV))                                                                          \
     NEED(SCAN, required_if(mixer == LLMC_MIXER_SCAN))                                                                          \
     NEED(SCAN_OPTIONAL, if_there(mixer == LLMC_MIXER_SCAN, LLMC_OPTIONAL))                                                     \
+    NEED(SCAN_NORM,                                                                                                            \
+         if_there(mixer == LLMC_MIXER_SCAN, a->recurrence == LLMC_RECURRENT_BESIDE ? LLMC_OPTIONAL : LLMC_REQUIRED))           \
+    NEED(SELECT, required_if(select || by_head))                                                                               \
+    NEED(SELECT_CHANNELS, required_if(select))                                                                                 \
+    NEED(SELECT_NORMS, if_there(select, LLMC_OPTIONAL))                                                                        \
+    NEED(SELECT_HEADS, required_if(by_head))                                                                                   \
+    NEED(KDA, required_if(mixer == LLMC_MIXER_KDA))                                                                            \
     NEED(DELTA, required_if(delta))                                                                                            \
     NEED(DELTA_SPLIT, required_if(delta && f->fused_qkv))                                                                      \
     NEED(DELTA_JOINED, required_if(delta && !f->fused_qkv))                                                                    \
@@ -146,7 +164,7 @@ uint32_t llmc_tensor_total(const llmc_hparams *hparams, const llmc_tensor_row *r
 /* What a layer is made of, as its architecture and the file have it; any layer serves for global tensors. */
 typedef struct llmc_layer_facts {
     const llmc_hparams *hparams;
-    int experts, recurrent, fused_qkv, fused_experts, joined_beta_alpha;
+    int attends, recurrent, feeds, experts, fused_qkv, fused_experts, joined_beta_alpha;
 } llmc_layer_facts;
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *hparams, uint32_t layer);

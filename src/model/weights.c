@@ -91,6 +91,10 @@ static void expected_shape(const llmc_hparams *h, const llmc_tensor_row *row, ui
     dims[1] = 1;
 }
 
+static uint64_t elements_of(const llmc_gguf_tensor *tensor) {
+    return tensor->dims[0] * tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
+}
+
 static llmcall_status fail_shape(const llmc_hparams *h, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor,
                                  llmcall_error *error) {
     char found[96], wanted[64];
@@ -108,9 +112,11 @@ static llmcall_status fail_shape(const llmc_hparams *h, const llmc_tensor_row *r
                      found, wanted);
 }
 
+/* A vector's rows may lie in more dimensions than one. */
 static int shape_matches(const llmc_hparams *h, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor) {
     uint32_t dims[3];
     expected_shape(h, row, dims);
+    if (row->kind == LLMC_TENSOR_VECTOR) return tensor->dims[0] == dims[0] && elements_of(tensor) / dims[0] == dims[1];
     return tensor->dims[0] == dims[0] && tensor->dims[1] == dims[1] && tensor->dims[2] == dims[2] && tensor->dims[3] == 1;
 }
 
@@ -139,7 +145,7 @@ static llmcall_status check_vector(llmc_weights_plan *plan, const llmc_gguf_tens
     if (tensor->type != LLMC_TYPE_F32 && tensor->type != LLMC_TYPE_F16 && tensor->type != LLMC_TYPE_BF16) {
         return fail_type(tensor, "F32", error);
     }
-    plan_staging(plan, tensor->dims[0] * tensor->dims[1] * 2 * sizeof(float)); /* as in the file, and as floats */
+    plan_staging(plan, elements_of(tensor) * 2 * sizeof(float)); /* as in the file, and as floats */
     return LLMCALL_OK;
 }
 
@@ -316,7 +322,7 @@ static llmcall_status read_matrices(loader *l, llmcall_error *error) {
 
 /* A vector as floats at the second half of the staging memory. */
 static llmcall_status read_vector(loader *l, const llmc_gguf_tensor *tensor, float **values, llmcall_error *error) {
-    size_t n = (size_t)(tensor->dims[0] * tensor->dims[1]);
+    size_t n = (size_t)elements_of(tensor);
     *values = (float *)(void *)(l->staging + n * sizeof(float));
     llmcall_status status = llmc_gguf_read(l->gguf, tensor, 0, l->staging, (size_t)tensor->n_bytes, error);
     if (status != LLMCALL_OK) return status;

@@ -38,6 +38,7 @@ typedef struct llmc_layer {
     float *gate_experts_bias, *up_experts_bias;               /* (n_experts, n_ff) */
     float *down_experts_bias;                                 /* (n_experts, width) */
     llmc_weight *gate_shared, *up_shared, *down_shared;       /* the expert of every row */
+    llmc_weight *experts_in, *experts_out;                    /* (experts' width, width) and back; NULL: it is the same */
 
     llmc_weight *q_a, *q_b;   /* (q_rank, width), (n_heads * key_length, q_rank); q_a NULL: wq (the same, width) */
     float *q_a_norm;          /* (q_rank) */
@@ -47,17 +48,24 @@ typedef struct llmc_layer {
 
     llmc_weight *shared_router; /* (1, width): its sigmoid multiplies the expert of every row */
 
-    /* Recurrent layers; their last matrix is wo. */
+    /* Recurrent layers. */
     llmc_weight *mixer_in;   /* (what the mixer reads, width) */
     llmc_weight *mixer_gate; /* DELTA: (inner, width); NULL: in mixer_in */
     llmc_weight *alpha;      /* DELTA: (heads, width); NULL: in beta, which then has 2 * heads rows */
     llmc_weight *beta;
-    float *conv;      /* (channels, taps) */
-    float *conv_bias; /* (channels) */
-    float *dt_bias;   /* (heads), and so are decay and skip */
-    float *decay;
+    llmc_weight *mixer_out;                       /* (width, what the mixer puts out) */
+    llmc_weight *select_dt, *select_b, *select_c; /* SELECT: (dt_rank, inner), (state_size, inner) twice */
+    llmc_weight *dt_up;                           /* SELECT: (heads, dt_rank) */
+    float *dt_norm, *b_norm, *c_norm;             /* SELECT: (dt_rank), (state_size) twice; NULL: not normed */
+    llmc_weight *decay_in, *decay_out;            /* KDA: (dt_rank, width), (inner, dt_rank); and so are the gate's */
+    llmc_weight *gate_in, *gate_out;
+    float *conv;                     /* (channels, taps) */
+    float *conv_q, *conv_k, *conv_v; /* KDA: (inner, taps) */
+    float *conv_bias;                /* (channels) */
+    float *dt_bias;                  /* (heads), and so are decay and skip; KDA: (inner) */
+    float *decay;                    /* SELECT: (inner, state_size) */
     float *skip;
-    float *mixer_norm; /* SCAN: (groups, inner / groups); DELTA: (inner / heads) for each head */
+    float *mixer_norm; /* SCAN: (groups, inner / groups), or none; DELTA, KDA: (inner / heads) for each head */
 } llmc_layer;
 
 typedef struct llmc_weights {

@@ -9,7 +9,8 @@ import reference_states
 from company import company, in_one_batch
 from isolated import run_python
 
-NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe"]
+NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe", "mamba-dense", "jamba-moe", "nemotron_h-dense",
+         "falcon-h1-dense", "kimi-linear-moe", "plamo2-dense"]
 SMALL = {"context_length": 256}
 PAGE = 16
 TOKENS = [(i * i * 7 + 3 * i + 5) % 128 for i in range(90)]
@@ -152,7 +153,8 @@ def test_preemption(path):
     with llmcall.Engine(path, threads=0, **SMALL) as roomy:
         alone = [in_one_batch(roomy, [call])[0] for call in calls]
     assert [len(values) for _, values in alone] == [180] * 4
-    kv_bytes = max(19 * PAGE * memory.kv_bytes_per_token, 4 * 1024 * memory.state_kib)  # half of it is for states
+    rows, state = 19 * PAGE * memory.kv_bytes_per_token, 1024 * memory.state_kib
+    kv_bytes = max(rows + min(rows, 8 * state), 4 * state)  # states, two for each sequence, take half of it at most
     for cache in (False, True):
         with llmcall.Engine(path, threads=0, kv_bytes=kv_bytes, max_sequences=4, prefix_cache=cache, **SMALL) as tight:
             assert in_one_batch(tight, calls) == alone

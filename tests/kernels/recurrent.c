@@ -1,4 +1,4 @@
-/* Convolution, scan and delta rule: every tier equals the portable one bit for bit, however the tokens are cut into jobs; and the
+/* Convolution, scans and delta rule: every tier equals the portable one bit for bit, however the tokens are cut into jobs; and the
  * portable one equals doubles within its bound. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@ enum { TOKENS = 7, ROW = 700, MAX_STATE = 80 * 80 };
 /* Rows of inputs, weights and a state, at random. */
 typedef struct material {
     float x[TOKENS * ROW], gates[TOKENS * ROW], weight[64 * 8], bias[64];
-    float state[MAX_STATE];
+    float state[MAX_STATE], decays[16 * 80]; /* the latter negative */
 } material;
 
 static material *make_material(uint64_t seed) {
@@ -28,6 +28,8 @@ static material *make_material(uint64_t seed) {
     random_fill(&seed, m->weight, 64 * 8, 1.0f);
     random_fill(&seed, m->bias, 64, 1.0f);
     random_fill(&seed, m->state, MAX_STATE, 1.0f);
+    random_fill(&seed, m->decays, 16 * 80, 1.0f);
+    for (int i = 0; i < 16 * 80; i++) m->decays[i] = -fabsf(m->decays[i]);
     return m;
 }
 
@@ -55,10 +57,12 @@ static llmc_scan_job scan_job(const material *m, uint32_t dim, uint32_t size, fl
                            .x = m->x,
                            .b = m->x + 100,
                            .c = m->x + 300,
-                           .row = ROW,
+                           .x_row = ROW,
+                           .bc_row = ROW,
                            .z = m->gates,
                            .dt = m->gates + 500,
                            .z_row = ROW,
+                           .dt_row = ROW,
                            .dt_bias = 0.25f,
                            .a = -0.5f,
                            .d = 0.75f,
@@ -87,7 +91,29 @@ static llmc_delta_job delta_job(const material *m, uint32_t keys, uint32_t colum
                             .dst_row = columns};
 }
 
-typedef enum kind { CONV, SCAN, DELTA, KINDS } kind;
+static llmc_channel_scan_job channel_job(const material *m, uint32_t channels, uint32_t size, float *state, float *dst) {
+    return (llmc_channel_scan_job){.n_tokens = TOKENS,
+                                   .n_channels = channels,
+                                   .state_size = size,
+                                   .x = m->x,
+                                   .b = m->x + 100,
+                                   .c = m->x + 300,
+                                   .z = m->gates,
+                                   .dt = m->gates + 500,
+                                   .x_row = ROW,
+                                   .bc_row = ROW,
+                                   .z_row = ROW,
+                                   .dt_row = ROW,
+                                   .dt_bias = m->bias,
+                                   .d = m->bias + 20,
+                                   .a = m->decays,
+                                   .state = state,
+                                   .state_row = channels,
+                                   .dst = dst,
+                                   .dst_row = channels};
+}
+
+typedef enum kind { CONV, SCAN, CHANNEL_SCAN, DELTA, KINDS } kind;
 
 /* The job's tokens from first on, n of them. */
 static void run_part(const llmc_recurrent_kernels *kernels, const material *m, kind what, uint32_t a, uint32_t b, int variant,
@@ -102,8 +128,14 @@ static void run_part(const llmc_recurrent_kernels *kernels, const material *m, k
         job.n_tokens = n, job.x += first * ROW, job.b += first * ROW, job.c += first * ROW;
         job.z += first * ROW, job.dt += first * ROW;
         kernels->scan(&job);
+    } else if (what == CHANNEL_SCAN) {
+        llmc_channel_scan_job job = channel_job(m, a, b, state, dst + first * a);
+        job.n_tokens = n, job.x += first * ROW, job.b += first * ROW, job.c += first * ROW;
+        job.z += first * ROW, job.dt += first * ROW;
+        kernels->channel_scan(&job);
     } else {
         llmc_delta_job job = delta_job(m, b, a, state, dst + first * a);
+        if (variant) job.decay = m->gates + 200 + first * ROW, job.decay_row = ROW;
         job.n_tokens = n, job.q += first * ROW, job.k += first * ROW, job.v += first * ROW;
         job.alpha += first * ROW, job.beta += first * ROW;
         kernels->delta(&job);
@@ -144,7 +176,8 @@ static void tiers_and_cuts_equal_portable(void **state) {
                 for (uint32_t taps = 2; taps <= 8; taps++)
                     compare(&kernels, m, CONV, sizes[i], taps, (int)(taps + cut / 2) % 4, cut);
                 for (int j = 0; j < 4; j++) compare(&kernels, m, SCAN, sizes[i], others[j], 0, cut);
-                for (int j = 0; j < 4; j++) compare(&kernels, m, DELTA, sizes[i], others[j], 0, cut);
+                for (int j = 0; j < 4; j++) compare(&kernels, m, DELTA, sizes[i], others[j], j % 2, cut);
+                for (int j = 0; j < 4 && sizes[i] <= 16; j++) compare(&kernels, m, CHANNEL_SCAN, sizes[i], others[j], 0, cut);
             }
         }
         float a[19], b[19];
@@ -157,6 +190,11 @@ static void tiers_and_cuts_equal_portable(void **state) {
         portable.silu_gate(m->gates, 19, a);
         kernels.silu_gate(m->gates, 19, b);
         assert_memory_equal(a, b, sizeof a);
+        memcpy(a, m->x, sizeof a), memcpy(b, m->x, sizeof b);
+        portable.decay(m->bias, -0.5f, 19, a);
+        kernels.decay(m->bias, -0.5f, 19, b);
+        assert_memory_equal(a, b, sizeof a);
+        for (int i = 0; i < 19; i++) assert_true(fabs(a[i] - exp(-0.5 * log1p(exp(m->x[i] + m->bias[i])))) < 1e-6);
         memcpy(a, m->x, sizeof a);
         portable.sigmoid_gate(m->gates, 19, a);
         for (int i = 0; i < 19; i++) assert_true(fabs(a[i] - m->x[i] / (1 + exp(-m->gates[i]))) < 1e-6);
@@ -225,6 +263,33 @@ static void scan_equals_doubles(void **state) {
     free(m);
 }
 
+static void channel_scan_equals_doubles(void **state) {
+    (void)state;
+    enum { P = 13, N = 20 };
+    material *m = make_material(5);
+    llmc_recurrent_kernels kernels;
+    llmc_recurrent_kernels_init(&kernels, LLMC_TIER_C);
+    float s[N * P], y[TOKENS * P];
+    double exact[N * P];
+    memcpy(s, m->state, sizeof s);
+    for (int i = 0; i < N * P; i++) exact[i] = s[i];
+    llmc_channel_scan_job job = channel_job(m, P, N, s, y);
+    kernels.channel_scan(&job);
+    for (int t = 0; t < TOKENS; t++) {
+        const float *x = m->x + t * ROW, *z = m->gates + t * ROW;
+        for (int p = 0; p < P; p++) {
+            double dt = log1p(exp(z[500 + p] + m->bias[p])), sum = m->bias[20 + p] * x[p];
+            for (int n = 0; n < N; n++) {
+                exact[n * P + p] = exact[n * P + p] * exp(dt * m->decays[p * N + n]) + dt * x[100 + n] * x[p];
+                sum += exact[n * P + p] * x[300 + n];
+            }
+            close_to(y[t * P + p], sum * z[p] / (1 + exp(-z[p])));
+        }
+    }
+    for (int i = 0; i < N * P; i++) close_to(s[i], exact[i]);
+    free(m);
+}
+
 static void delta_equals_doubles(void **state) {
     (void)state;
     enum { K = 40, V = 18 };
@@ -257,9 +322,8 @@ static void delta_equals_doubles(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiers_and_cuts_equal_portable),
-        cmocka_unit_test(conv_equals_doubles),
-        cmocka_unit_test(scan_equals_doubles),
+        cmocka_unit_test(tiers_and_cuts_equal_portable), cmocka_unit_test(conv_equals_doubles),
+        cmocka_unit_test(scan_equals_doubles),           cmocka_unit_test(channel_scan_equals_doubles),
         cmocka_unit_test(delta_equals_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

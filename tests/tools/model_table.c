@@ -15,12 +15,12 @@ static void say(int condition, const char *text) {
 }
 
 static void say_positions(const llmc_arch *a) {
-    say(a->rope == LLMC_ROPE_INTERLEAVED && !a->has_sections, "RoPE on neighbours");
+    say(a->rope == LLMC_ROPE_INTERLEAVED && !a->has_sections && a->no_rope_step != 1, "RoPE on neighbours");
     say(a->rope == LLMC_ROPE_HALVES, "RoPE on halves");
     say(a->has_sections, "RoPE on neighbours, or on halves with sections");
     say(a->positions, "learned positions");
     say(a->encoder, "token types, attention to both sides");
-    say(a->no_rope_step > 0, "some layers without RoPE");
+    say(a->no_rope_step > 1, "some layers without RoPE");
     say(a->temperature, "temperature by position");
 }
 
@@ -31,6 +31,7 @@ static void say_attention(const llmc_arch *a) {
     say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_TURNED, "norm of heads after RoPE");
     say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_ROW, "norm over all heads");
     say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_EACH, "layer norm of each head");
+    say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_EACH_RMS, "norm of each head");
     say(a->window_pattern > 0, "sliding windows");
     say(a->only_windows_turn, "RoPE only there");
     say(a->score_cap > 0, "soft caps");
@@ -43,6 +44,11 @@ static void say_mixer(const llmc_arch *a) {
     say(a->mixer == LLMC_MIXER_CONV, "short convolutions");
     say(a->mixer == LLMC_MIXER_SCAN, "Mamba-2");
     say(a->mixer == LLMC_MIXER_DELTA, "gated delta rule");
+    say(a->mixer == LLMC_MIXER_SELECT, "Mamba");
+    say(a->mixer == LLMC_MIXER_SELECT_HEADS, "Mamba-2 with its own matrices for b, c and dt");
+    say(a->mixer == LLMC_MIXER_KDA, "Kimi delta attention");
+    say(a->recurrence == LLMC_RECURRENT_BESIDE, "beside attention in every layer");
+    say(a->feeding == LLMC_FEEDING_ALONE, "layers that are one of these or a feed-forward");
 }
 
 static void say_norms(const llmc_arch *a) {
@@ -57,7 +63,7 @@ static void say_norms(const llmc_arch *a) {
 static void say_feed_forward(const llmc_arch *a) {
     static const char *const names[LLMC_ACTIVATIONS_KNOWN] = {"SwiGLU", "GeGLU",        "clamped SwiGLU",
                                                               "GELU",   "squared ReLU", "exact GELU"};
-    if (a->no_ffn) return;
+    if (a->feeding == LLMC_FEEDING_NONE) return;
     say(1, names[a->activation]);
     say(a->experts == LLMC_OPTIONAL, "or experts");
     say(a->experts == LLMC_REQUIRED, "experts");

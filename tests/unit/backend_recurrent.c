@@ -63,7 +63,8 @@ static void open_fixture(fixture *f, int32_t threads) {
     f->ops[0].u.conv.silu = 1, f->ops[0].u.conv.dst = f->mixed;
     f->ops[1] = (llmc_op){.kind = LLMC_OP_SCAN, .u.scan = {.state = {f->states, WINDOW}, .n_heads = HEADS, .head_dim = DIM}};
     llmc_op_scan *scan = &f->ops[1].u.scan;
-    scan->state_size = SIZE, scan->n_groups = GROUPS, scan->xbc = f->mixed, scan->row = ROW, scan->z = f->rows;
+    scan->state_size = SIZE, scan->n_groups = GROUPS, scan->x = f->mixed, scan->b = f->mixed + INNER, scan->z = f->rows;
+    scan->c = scan->b + GROUPS * SIZE, scan->x_row = scan->bc_row = MIXED, scan->z_row = scan->dt_row = ROW;
     scan->dt = f->rows + MIXED, scan->dt_bias = scan->a = scan->d = f->heads, scan->dst = f->scanned;
     f->ops[2] = (llmc_op){.kind = LLMC_OP_DELTA, .u.delta = {.state = {f->states, WINDOW + HEADS * DIM * SIZE}}};
     llmc_op_delta *delta = &f->ops[2].u.delta;
@@ -230,6 +231,16 @@ static void test_faults(void **unused) {
     op = f.ops[2], op.u.delta.key_dim = 513;
     expect_fault(&f, &op, &good);
     op = f.ops[2], op.u.delta.alpha = NULL;
+    expect_fault(&f, &op, &good);
+    op.u.delta.alpha = f.heads, op.u.delta.dt_bias = NULL;
+    expect_fault(&f, &op, &good);
+    op = (llmc_op){.kind = LLMC_OP_DECAY, .u.decay = {.n_heads = 1, .dim = 513, .bias = f.heads, .a = f.heads, .x = f.rows}};
+    expect_fault(&f, &op, &good);
+    op.u.decay.dim = 4, op.u.decay.a = NULL;
+    expect_fault(&f, &op, &good);
+    op = (llmc_op){.kind = LLMC_OP_CHANNEL_SCAN, .u.channel_scan = {.n_channels = 1, .state_size = 257}};
+    expect_fault(&f, &op, &good);
+    op.u.channel_scan.state_size = 1;
     expect_fault(&f, &op, &good);
     op = (llmc_op){.kind = LLMC_OP_BLOCKS};
     expect_fault(&f, &op, &good);

@@ -2,6 +2,5 @@
 #include "kernels/cpu/recurrent_body.h"
 
 void llmc_recurrent_kernels_avx2(llmc_recurrent_kernels *kernels) {
-    *kernels = (llmc_recurrent_kernels){
-        .conv = conv, .scan = scan, .delta = delta, .silu_gate = silu_gate, .sigmoid_gate = sigmoid_gate};
+    fill_kernels(kernels);
 }

@@ -111,6 +111,12 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
     case LLMC_OP_SCAN:
         llmc_cpu_scan(thread, &ops->u.scan);
         break;
+    case LLMC_OP_CHANNEL_SCAN:
+        llmc_cpu_channel_scan(thread, &ops->u.channel_scan);
+        break;
+    case LLMC_OP_DECAY:
+        llmc_cpu_decay(thread, &ops->u.decay);
+        break;
     case LLMC_OP_DELTA:
         llmc_cpu_delta(thread, &ops->u.delta);
         break;

@@ -1,5 +1,6 @@
 /* Mixture of experts: which experts a row goes to, products of rows with their experts' weights, and the weighted sum. */
 #include <math.h>
+#include <string.h>
 
 #include "backend/cpu/backend.h"
 #include "kernels/cpu/vecmath.h"
@@ -220,6 +221,7 @@ void llmc_cpu_combine(const llmc_cpu_thread *thread, const llmc_op_combine *op) 
         const uint32_t *slots = r.slot_of + (size_t)row * op->n_used;
         const float *weight = r.weight + (size_t)row * op->n_used;
         float *dst = op->dst + (size_t)row * op->width;
+        if (op->set) memset(dst, 0, op->width * sizeof *dst);
         for (uint32_t i = 0; i < op->n_used; i++) {
             const float *src = op->src + (size_t)slots[i] * op->width;
             float factor = weight[i] * op->scale;

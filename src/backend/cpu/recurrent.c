@@ -7,7 +7,8 @@
 
 enum { MAX_DIM = 1 << 24, MAX_HEADS = 1 << 16 };
 
-_Static_assert((int)LLMC_MAX_TAPS <= (int)LLMC_CONV_MAX_TAPS && (int)LLMC_MAX_DELTA_KEY <= (int)LLMC_DELTA_MAX_KEY,
+_Static_assert((int)LLMC_MAX_TAPS <= (int)LLMC_CONV_MAX_TAPS && (int)LLMC_MAX_DELTA_KEY <= (int)LLMC_DELTA_MAX_KEY &&
+                   (int)LLMC_MAX_CHANNEL_STATE <= (int)LLMC_CHANNEL_STATE,
                "the kernels hold them");
 
 /* ---- States ------------------------------------------------------------------------------------------------------------ */
@@ -102,7 +103,7 @@ static void conv_unit(const llmc_cpu_thread *thread, const llmc_op_conv *op, con
                          .silu = op->silu,
                          .window = state_at(&op->state, segment->state, first),
                          .window_row = op->n_channels,
-                         .dst_row = op->n_channels};
+                         .dst_row = op->dst_row ? op->dst_row : op->n_channels};
     run runs[2];
     uint32_t n_runs = runs_of(segment, runs);
     for (uint32_t i = 0; i < n_runs; i++) {
@@ -111,7 +112,7 @@ static void conv_unit(const llmc_cpu_thread *thread, const llmc_op_conv *op, con
         job.x = op->x + at;
         job.times = op->times ? op->times + at : NULL;
         job.gate = op->gate ? op->gate + at : NULL;
-        job.dst = op->dst + (size_t)runs[i].first_token * op->n_channels + first;
+        job.dst = op->dst + runs[i].first_token * job.dst_row + first;
         thread->backend->recurrent.conv(&job);
         if (i == 0) take_snapshot(&op->state, segment, first, op->n_taps - 1, op->n_channels, n);
     }
@@ -127,12 +128,14 @@ void llmc_cpu_conv(const llmc_cpu_thread *thread, const llmc_op_conv *op) {
 
 static void scan_unit(const llmc_cpu_thread *thread, const llmc_op_scan *op, const llmc_segment *segment, uint32_t head) {
     uint32_t inner = op->n_heads * op->head_dim, group = head / (op->n_heads / op->n_groups);
-    uint32_t row = inner + 2 * op->n_groups * op->state_size, n = op->state_size * op->head_dim;
+    uint32_t n = op->state_size * op->head_dim;
     size_t at = (size_t)head * n;
     llmc_scan_job job = {.head_dim = op->head_dim,
                          .state_size = op->state_size,
-                         .row = row,
-                         .z_row = op->row,
+                         .x_row = op->x_row,
+                         .bc_row = op->bc_row,
+                         .z_row = op->z_row,
+                         .dt_row = op->dt_row,
                          .dt_bias = op->dt_bias[head],
                          .a = op->a[head],
                          .d = op->d[head],
@@ -143,11 +146,11 @@ static void scan_unit(const llmc_cpu_thread *thread, const llmc_op_scan *op, con
     for (uint32_t i = 0; i < n_runs; i++) {
         size_t token = runs[i].first_token;
         job.n_tokens = runs[i].n_tokens;
-        job.x = op->xbc + token * row + head * op->head_dim;
-        job.b = op->xbc + token * row + inner + group * op->state_size;
-        job.c = job.b + op->n_groups * op->state_size;
-        job.z = op->z + token * op->row + head * op->head_dim;
-        job.dt = op->dt + token * op->row + head;
+        job.x = op->x + token * op->x_row + head * op->head_dim;
+        job.b = op->b + token * op->bc_row + group * op->state_size;
+        job.c = op->c + token * op->bc_row + group * op->state_size;
+        job.z = op->z + token * op->z_row + head * op->head_dim;
+        job.dt = op->dt + token * op->dt_row + head;
         job.dst = op->dst + token * inner + head * op->head_dim;
         thread->backend->recurrent.scan(&job);
         if (i == 0) take_snapshot(&op->state, segment, at, 1, n, n);
@@ -161,6 +164,53 @@ void llmc_cpu_scan(const llmc_cpu_thread *thread, const llmc_op_scan *op) {
     }
 }
 
+static void channel_scan_unit(const llmc_cpu_thread *thread, const llmc_op_channel_scan *op, const llmc_segment *segment,
+                              uint32_t first) {
+    uint32_t n = llmc_cpu_min(LLMC_CHANNEL_SCAN, op->n_channels - first);
+    llmc_channel_scan_job job = {.n_channels = n,
+                                 .state_size = op->state_size,
+                                 .x_row = op->x_row,
+                                 .bc_row = op->bc_row,
+                                 .z_row = op->z_row,
+                                 .dt_row = op->dt_row,
+                                 .dt_bias = op->dt_bias + first,
+                                 .d = op->d + first,
+                                 .a = op->a + (size_t)first * op->state_size,
+                                 .state = state_at(&op->state, segment->state, first),
+                                 .state_row = op->n_channels,
+                                 .dst_row = op->n_channels};
+    run runs[2];
+    uint32_t n_runs = runs_of(segment, runs);
+    for (uint32_t i = 0; i < n_runs; i++) {
+        size_t token = runs[i].first_token;
+        job.n_tokens = runs[i].n_tokens;
+        job.x = op->x + token * op->x_row + first;
+        job.z = op->z + token * op->z_row + first;
+        job.dt = op->dt + token * op->dt_row + first;
+        job.b = op->b + token * op->bc_row;
+        job.c = op->c + token * op->bc_row;
+        job.dst = op->dst + token * op->n_channels + first;
+        thread->backend->recurrent.channel_scan(&job);
+        if (i == 0) take_snapshot(&op->state, segment, first, op->state_size, op->n_channels, n);
+    }
+}
+
+void llmc_cpu_channel_scan(const llmc_cpu_thread *thread, const llmc_op_channel_scan *op) {
+    uint32_t parts = (op->n_channels + LLMC_CHANNEL_SCAN - 1) / LLMC_CHANNEL_SCAN;
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, thread->batch->n_segments * parts);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        channel_scan_unit(thread, op, &thread->batch->segments[unit / parts], unit % parts * LLMC_CHANNEL_SCAN);
+    }
+}
+
+void llmc_cpu_decay(const llmc_cpu_thread *thread, const llmc_op_decay *op) {
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, op->n_rows * op->n_heads);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        uint32_t head = unit % op->n_heads;
+        thread->backend->recurrent.decay(op->bias + head * op->dim, op->a[head], op->dim, op->x + (size_t)unit * op->dim);
+    }
+}
+
 static void delta_unit(const llmc_cpu_thread *thread, const llmc_op_delta *op, const llmc_segment *segment, uint32_t head,
                        uint32_t first) {
     uint32_t keys = op->n_key_heads * op->key_dim, values = op->n_heads * op->value_dim, row = 2 * keys + values;
@@ -171,8 +221,9 @@ static void delta_unit(const llmc_cpu_thread *thread, const llmc_op_delta *op, c
                           .n_columns = n,
                           .row = row,
                           .ab_row = op->n_heads,
-                          .dt_bias = op->dt_bias[head],
-                          .a = op->a[head],
+                          .decay_row = (size_t)op->n_heads * op->key_dim,
+                          .dt_bias = op->decay ? 0 : op->dt_bias[head],
+                          .a = op->decay ? 0 : op->a[head],
                           .eps = op->eps,
                           .state = state_at(&op->state, segment->state, at),
                           .state_row = op->value_dim,
@@ -185,7 +236,8 @@ static void delta_unit(const llmc_cpu_thread *thread, const llmc_op_delta *op, c
         job.q = op->qkv + token * row + key_head * op->key_dim;
         job.k = job.q + keys;
         job.v = op->qkv + token * row + 2 * keys + head * op->value_dim + first;
-        job.alpha = op->alpha + token * op->n_heads + head;
+        job.alpha = op->decay ? NULL : op->alpha + token * op->n_heads + head;
+        job.decay = op->decay ? op->decay + (token * op->n_heads + head) * op->key_dim : NULL;
         job.beta = op->beta + token * op->n_heads + head;
         job.dst = op->dst + token * values + head * op->value_dim + first;
         thread->backend->recurrent.delta(&job);
@@ -273,15 +325,30 @@ static int heads_fit(uint32_t n_heads, uint32_t n_groups) {
 static const char *scan_fault(const llmc_batch *batch, const llmc_op_scan *op) {
     if (!heads_fit(op->n_heads, op->n_groups)) return "heads are not a multiple of groups";
     if (!op->head_dim || !op->state_size || op->head_dim > 1 << 14 || op->state_size > 1 << 14) return "a dimension is absurd";
-    if (!op->xbc || !op->z || !op->dt || !op->dt_bias || !op->a || !op->d || !op->dst) return "an address is missing";
+    if (!op->x || !op->b || !op->c || !op->z) return "an address is missing";
+    if (!op->dt || !op->dt_bias || !op->a || !op->d || !op->dst) return "an address is missing";
     return state_fault(batch, &op->state, (uint64_t)op->n_heads * op->state_size * op->head_dim);
+}
+
+static const char *channel_scan_fault(const llmc_batch *batch, const llmc_op_channel_scan *op) {
+    if (op->n_channels == 0 || op->n_channels > MAX_DIM) return "no channels, or too many";
+    if (op->state_size == 0 || op->state_size > LLMC_MAX_CHANNEL_STATE) return "a dimension is absurd";
+    if (!op->x || !op->b || !op->c || !op->z) return "an address is missing";
+    if (!op->dt || !op->dt_bias || !op->a || !op->d || !op->dst) return "an address is missing";
+    return state_fault(batch, &op->state, (uint64_t)op->state_size * op->n_channels);
+}
+
+static const char *decay_fault(const llmc_op_decay *op) {
+    if (!op->n_heads || op->n_heads > MAX_HEADS || !op->dim || op->dim > LLMC_MAX_DELTA_KEY) return "a dimension is absurd";
+    return !op->bias || !op->a || !op->x ? "an address is missing" : NULL;
 }
 
 static const char *delta_fault(const llmc_batch *batch, const llmc_op_delta *op) {
     if (!heads_fit(op->n_heads, op->n_key_heads)) return "heads are not a multiple of key heads";
     if (!op->key_dim || op->key_dim > LLMC_MAX_DELTA_KEY || !op->value_dim || op->value_dim > 1 << 14)
         return "a dimension is absurd";
-    if (!op->qkv || !op->alpha || !op->beta || !op->dt_bias || !op->a || !op->dst) return "an address is missing";
+    if (!op->qkv || !op->beta || !op->dst) return "an address is missing";
+    if (!op->decay && (!op->alpha || !op->dt_bias || !op->a)) return "an address is missing";
     return state_fault(batch, &op->state, (uint64_t)op->n_heads * op->key_dim * op->value_dim);
 }
 
@@ -291,6 +358,10 @@ const char *llmc_cpu_recurrent_fault(const llmc_batch *batch, const llmc_op *op)
         return conv_fault(batch, &op->u.conv);
     case LLMC_OP_SCAN:
         return scan_fault(batch, &op->u.scan);
+    case LLMC_OP_CHANNEL_SCAN:
+        return channel_scan_fault(batch, &op->u.channel_scan);
+    case LLMC_OP_DECAY:
+        return decay_fault(&op->u.decay);
     case LLMC_OP_DELTA:
         return delta_fault(batch, &op->u.delta);
     case LLMC_OP_GROUP_NORM:

@@ -233,6 +233,8 @@ static const char *op_fault(const check *c, const llmc_op *op) {
         return gather_fault(c, &op->u.gather);
     case LLMC_OP_CONV:
     case LLMC_OP_SCAN:
+    case LLMC_OP_CHANNEL_SCAN:
+    case LLMC_OP_DECAY:
     case LLMC_OP_DELTA:
     case LLMC_OP_GROUP_NORM:
     case LLMC_OP_SIGMOID:
