@@ -11,6 +11,10 @@ static void geglu(const float *gate, const float *up, uint32_t n, float *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu(gate[i]) * up[i];
 }
 
+static void geglu_exact(const float *gate, const float *up, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu_exact(gate[i]) * up[i];
+}
+
 static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float *y) {
     for (uint32_t i = 0; i < n; i++) {
         float g = gate[i] > LLMC_CLAMPED_LIMIT ? LLMC_CLAMPED_LIMIT : gate[i];
@@ -34,6 +38,15 @@ static void relu_squared(const float *gate, const float *up, uint32_t n, float *
     for (uint32_t i = 0; i < n; i++) y[i] = gate[i] < 0.0f ? 0.0f : gate[i] * gate[i];
 }
 
+static void xielu(const float *x, const llmc_xielu *numbers, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) {
+        float curve = numbers->above * x[i] * x[i];
+        float least = x[i] < numbers->limit ? x[i] : numbers->limit;
+        if (!(x[i] > 0.0f)) curve = (llmc_expm1_down(least) - x[i]) * numbers->below;
+        y[i] = curve + numbers->slope * x[i];
+    }
+}
+
 static void soft_cap(float *x, uint32_t n, float cap) {
     for (uint32_t i = 0; i < n; i++) x[i] = cap * llmc_tanhf(x[i] / cap);
 }
@@ -42,9 +55,11 @@ void llmc_activation_kernels_init(llmc_activation_kernels *kernels, llmc_cpu_tie
     *kernels = (llmc_activation_kernels){.of = {[LLMC_SWIGLU] = swiglu,
                                                 [LLMC_GEGLU] = geglu,
                                                 [LLMC_SWIGLU_CLAMPED] = swiglu_clamped,
+                                                [LLMC_GEGLU_EXACT] = geglu_exact,
                                                 [LLMC_GELU] = gelu,
                                                 [LLMC_RELU_SQUARED] = relu_squared,
                                                 [LLMC_GELU_EXACT] = gelu_exact},
+                                         .xielu = xielu,
                                          .soft_cap = soft_cap};
     if (tier < LLMC_TIER_AVX2) return;
 #ifdef LLMC_X86

@@ -12,7 +12,8 @@ typedef void (*llmc_activation_function)(const float *gate, const float *up, uin
 
 typedef struct llmc_activation_kernels {
     llmc_activation_function of[LLMC_ACTIVATIONS_KNOWN];
-    void (*soft_cap)(float *x, uint32_t n, float cap); /* x[i] = cap * tanh(x[i] / cap) */
+    void (*xielu)(const float *x, const llmc_xielu *numbers, uint32_t n, float *y); /* y may be x */
+    void (*soft_cap)(float *x, uint32_t n, float cap);                              /* x[i] = cap * tanh(x[i] / cap) */
 } llmc_activation_kernels;
 
 /* Equal bits on every tier. */

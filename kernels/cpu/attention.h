@@ -25,11 +25,6 @@ static inline size_t llmc_kv_block_bytes(uint32_t head_dim, int type) {
     return elements * (type == LLMC_KV_F16 ? 2 : 4);
 }
 
-/* The group in which a query's positions begin. */
-static inline uint32_t llmc_attention_first_group(uint32_t position, uint32_t window) {
-    return window && position >= window ? (position + 1 - window) / LLMC_KV_GROUP : 0;
-}
-
 /* Up to LLMC_ATTENTION_QUERIES rows that read the same KV head of the same sequence. */
 typedef struct llmc_attention_job {
     uint32_t head_dim;
@@ -39,8 +34,12 @@ typedef struct llmc_attention_job {
     const float *q[LLMC_ATTENTION_QUERIES];    /* (head_dim) each */
     float *out[LLMC_ATTENTION_QUERIES];        /* (head_dim) each */
     uint32_t position[LLMC_ATTENTION_QUERIES]; /* never falling; query i sees positions 0 .. position[i] */
-    uint32_t window;                           /* 0, or so many of them only, the last: its own among them */
-    float soft_cap;                            /* 0, or scores become soft_cap * tanh(scale * q . k / soft_cap) */
+    int windowed;
+    uint32_t first[LLMC_ATTENTION_QUERIES]; /* windowed: of them only first[i] .. position[i]; never falling */
+    float soft_cap;                         /* 0, or scores become soft_cap * tanh(scale * q . k / soft_cap) */
+    int has_slopes;
+    float slope[LLMC_ATTENTION_QUERIES]; /* has_slopes: scores become scale * q . k - slope * |own - j| (ALiBi) */
+    uint32_t own[LLMC_ATTENTION_QUERIES];
     int has_sinks;
     float sink[LLMC_ATTENTION_QUERIES]; /* with has_sinks: one more score, of no value, under the softmax */
     const uint32_t *pages;              /* page of position p is pages[p / 16] */

@@ -90,9 +90,8 @@ static inline uint32_t visible(const walk *w, uint32_t query, uint32_t group) {
 
 /* Of them, those before its window. */
 static inline uint32_t hidden(const walk *w, uint32_t query, uint32_t group) {
-    uint32_t end = w->job->position[query] + 1, window = w->job->window;
-    if (window == 0 || end <= window || end - window <= group * LLMC_KV_GROUP) return 0;
-    return least(LLMC_KV_GROUP, end - window - group * LLMC_KV_GROUP);
+    uint32_t first = w->job->first[query], begin = group * LLMC_KV_GROUP;
+    return first <= begin ? 0 : least(LLMC_KV_GROUP, first - begin);
 }
 
 /* The scales of a q8_0 block: K's, then V's. */
@@ -202,6 +201,15 @@ static void cap_scores(const walk *w, const tile_place *at, uint32_t n_scores) {
     }
 }
 
+/* ALiBi: what is far counts less. */
+static void bias_scores(const walk *w, const tile_place *at, uint32_t n_scores) {
+    for (uint32_t i = 0; i < at->n; i++) {
+        float *s = w->p + (size_t)i * LLMC_KV_GROUP, slope = w->job->slope[at->first + i];
+        int32_t distance = (int32_t)(w->job->own[at->first + i] - at->group * LLMC_KV_GROUP);
+        for (uint32_t j = 0; j < n_scores; j++) { s[j] = s[j] * w->job->scale - slope * fabsf((float)(distance - (int32_t)j)); }
+    }
+}
+
 /* What a window hides gets a score whose exp is 0 beside any other. */
 static void hide_scores(const walk *w, const tile_place *at) {
     for (uint32_t i = 0; i < at->n; i++) {
@@ -217,10 +225,11 @@ static void tile_group(const walk *w, tile_place *at) {
     for (uint32_t i = 0; i < at->n; i++) n_valid[i] = visible(w, at->first + i, at->group);
     uint32_t all = n_valid[at->n - 1], n_vectors = (all + LLMC_KV_PAGE - 1) / LLMC_KV_PAGE;
     tile_scores(w, at, n_vectors);
-    int capped = w->job->soft_cap > 0;
+    int capped = w->job->soft_cap > 0, scaled = capped || w->job->has_slopes;
     if (capped) cap_scores(w, at, n_vectors * LLMC_KV_PAGE);
-    if (w->job->window) hide_scores(w, at);
-    softmax_rows(w->p, at->n, n_valid, n_vectors, capped ? 1.0f : w->job->scale, at->m, at->l);
+    if (w->job->has_slopes) bias_scores(w, at, n_vectors * LLMC_KV_PAGE);
+    if (w->job->windowed) hide_scores(w, at);
+    softmax_rows(w->p, at->n, n_valid, n_vectors, scaled ? 1.0f : w->job->scale, at->m, at->l);
     if (at->how == IN_TURN) widen_values(w, at->group, all, at->v);
     for (uint32_t row = 0, begin = 0; row < at->n;) {
         uint32_t end = n_valid[row];
@@ -249,7 +258,7 @@ static void fold_tile(const walk *w, const tile_place *at) {
 /* The first group's result is the state: it goes to its place at once. With a window queries begin in different groups, and from
  * the empty state. */
 static void attend_tile(const walk *w, tile_place *at) {
-    int begins = at->group == 0 && w->job->window == 0;
+    int begins = at->group == 0 && !w->job->windowed;
     at->o = begins ? w->output + (size_t)at->first * w->dim : w->o;
     at->o_stride = w->dim;
     tile_group(w, at);
@@ -315,12 +324,12 @@ static void empty_states(const walk *w) {
 static void attend(const llmc_attention_job *job, void *scratch) {
     if (job->n_queries == 0) return;
     walk w = walk_begin(job, scratch);
-    uint32_t n = job->n_queries, first_query = 0, end = job->window ? 0 : n;
-    if (job->window) empty_states(&w);
-    uint32_t group = llmc_attention_first_group(job->position[0], job->window);
+    uint32_t n = job->n_queries, first_query = 0, end = job->windowed ? 0 : n;
+    if (job->windowed) empty_states(&w);
+    uint32_t group = job->windowed ? job->first[0] / LLMC_KV_GROUP : 0;
     for (; group <= job->position[n - 1] / LLMC_KV_GROUP; group++) {
         while (job->position[first_query] < group * LLMC_KV_GROUP) first_query++;
-        while (end < n && llmc_attention_first_group(job->position[end], job->window) <= group) end++;
+        while (end < n && job->first[end] / LLMC_KV_GROUP <= group) end++;
         if (first_query < end) attend_group(&w, group, first_query, end);
     }
     for (uint32_t i = 0; i < n; i++) {

@@ -40,6 +40,18 @@ static inline float llmc_expf(float x) {
     return llmc_f32_from_bits(llmc_f32_bits(p) + (llmc_f32_bits(sum) << 23));
 }
 
+/* exp(x) - 1 of what is not above 0. Near 0, where that would cancel, the polynomial without its first 1. */
+#define LLMC_EXPM1_NEAR -0.34f
+
+static inline float llmc_expm1_down(float x) {
+    float p = fmaf(LLMC_EXP_C6, x, LLMC_EXP_C5);
+    p = fmaf(p, x, LLMC_EXP_C4);
+    p = fmaf(p, x, LLMC_EXP_C3);
+    p = fmaf(p, x, LLMC_EXP_C2);
+    p = fmaf(p, x, 1.0f);
+    return x > LLMC_EXPM1_NEAR ? p * x : llmc_expf(x) - 1.0f;
+}
+
 static inline float llmc_silu(float x) {
     return x / (1.0f + llmc_expf(-x));
 }
@@ -177,6 +189,16 @@ static inline __m256 llmc_gelu_exact8(__m256 x) {
     return _mm256_mul_ps(x, _mm256_blendv_ps(_mm256_sub_ps(one, tail), tail, below));
 }
 
+static inline __m256 llmc_expm1_down8(__m256 x) {
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_EXP_C6), x, _mm256_set1_ps(LLMC_EXP_C5));
+    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(LLMC_EXP_C4));
+    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(LLMC_EXP_C3));
+    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(LLMC_EXP_C2));
+    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(1.0f));
+    __m256 near = _mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXPM1_NEAR), _CMP_GT_OQ);
+    return _mm256_blendv_ps(_mm256_sub_ps(llmc_exp8(x), _mm256_set1_ps(1.0f)), _mm256_mul_ps(p, x), near);
+}
+
 /* llmc_sum16 from its second level on: the 8 sums of lanes i and i + 8. */
 static inline float llmc_sum8(__m256 sum) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
@@ -257,6 +279,16 @@ static inline __m512 llmc_gelu_exact16(__m512 x) {
     __m512 tail = _mm512_mul_ps(_mm512_mul_ps(half, t), llmc_exp16(_mm512_fnmadd_ps(z, z, p)));
     __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
     return _mm512_mul_ps(x, _mm512_mask_mov_ps(_mm512_sub_ps(one, tail), below, tail));
+}
+
+static inline __m512 llmc_expm1_down16(__m512 x) {
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_EXP_C6), x, _mm512_set1_ps(LLMC_EXP_C5));
+    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(LLMC_EXP_C4));
+    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(LLMC_EXP_C3));
+    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(LLMC_EXP_C2));
+    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(1.0f));
+    __mmask16 near = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXPM1_NEAR), _CMP_GT_OQ);
+    return _mm512_mask_mul_ps(_mm512_sub_ps(llmc_exp16(x), _mm512_set1_ps(1.0f)), near, p, x);
 }
 
 static inline float llmc_sum16_vector(__m512 lanes) {

@@ -104,6 +104,7 @@ static llmcall_status compute(llmc_texts *t, const llmcall_embed_request *reques
     if (dimensions < t->width) t->rows = own = llmc_alloc_array(env, t->n_rows, t->width * sizeof *own);
     if (!t->rows) return llmc_fail_memory(t->start.error, "the vectors");
     llmcall_status status = llmc_texts_run(t);
+    if (!status) status = llmc_model_project(t->start.runtime->model, t->rows, t->n_rows, t->start.error);
     if (!status) give_vectors(t, request, dimensions, vectors);
     llmc_free(env, own);
     return status;

@@ -151,7 +151,7 @@ static llmcall_status rank(llmc_texts *t, const llmcall_rerank_request *request,
     llmcall_status status = llmc_texts_check(t);
     if (!status) status = llmc_texts_route(t);
     if (status) return status;
-    t->pooling = llmc_model_shape_of(t->start.runtime->model)->causal ? LLMCALL_POOLING_LAST : LLMCALL_POOLING_CLS;
+    t->pooling = llmc_model_shape_of(t->start.runtime->model)->rank_pooling;
     llmc_texts_begin_tokens(t);
     status = tokenize(t, request);
     llmc_texts_end_tokens(t);

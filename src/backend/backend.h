@@ -118,7 +118,7 @@ typedef enum llmc_op_kind {
     LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate) */
     LLMC_OP_BLOCKS,       /* parts of rows to parts of rows */
     LLMC_OP_NORM,         /* dst (rows, width) = or += scale * norm(src) */
-    LLMC_OP_SOFT_CAP,     /* x (rows, width) = cap * tanh(x / cap) */
+    LLMC_OP_SOFT_CAP,     /* x (rows, width) = cap * tanh(x / cap), or what of x lies from -cap to cap */
     LLMC_OP_ROUTE,        /* the experts of each row and their weights, and the rows of each expert */
     LLMC_OP_EXPERTS,      /* a matmul in which every row has its expert's weights; rows by expert */
     LLMC_OP_COMBINE,      /* dst (rows, width) = or += scale * sum of each row's experts' rows by weight, best expert first */
@@ -147,9 +147,10 @@ typedef struct llmc_op_matmul {
     int input;       /* LLMC_INPUT_*: plain src; a norm of src; activation(src, up) */
     int activation;  /* LLMC_SWIGLU, ...: ACTIVATION */
     const float *src;
-    const float *up;        /* of gated activations */
-    const float *norm;      /* of norms: (width) */
-    const float *norm_bias; /* LAYER_NORM: (width) or NULL */
+    const float *up;         /* of gated activations */
+    const llmc_xielu *xielu; /* LLMC_XIELU: host memory */
+    const float *norm;       /* of norms: (width); ACTIVATION: NULL, or of an RMS norm behind it */
+    const float *norm_bias;  /* LAYER_NORM: (width) or NULL */
     float eps;
     uint32_t n_parts;
     struct {
@@ -174,7 +175,7 @@ typedef struct llmc_op_rope_store {
     int rope;            /* LLMC_ROPE_* */
     const float *table;  /* from LLMC_OP_ROPE_TABLE */
     float *q;            /* (n_tokens, n_heads * head_dim), in place */
-    const float *k;      /* (n_tokens, n_kv_heads * head_dim) */
+    const float *k;      /* (n_tokens, n_kv_heads * head_dim); NULL: nothing is stored */
     const float *v;      /* (n_tokens, n_kv_heads * head_dim) */
     const float *q_norm; /* (head_dim), the weight of a norm of each head, or NULL */
     const float *k_norm;
@@ -194,8 +195,12 @@ typedef struct llmc_op_attention {
     uint32_t n_kv_heads; /* head h reads KV head h / (n_heads / n_kv_heads) */
     uint32_t head_dim;
     float scale;
-    float soft_cap;     /* 0, or scores are soft_cap * tanh(score / soft_cap) */
-    uint32_t window;    /* 0, or so many positions are seen, the last: the own one among them */
+    float soft_cap; /* 0, or scores are soft_cap * tanh(score / soft_cap) */
+    uint32_t
+        window; /* 0, or so many positions are seen, the last: the own one among them; bidirectional: half of it to each side */
+    /* 0, or a score falls by a slope a position of distance (ALiBi, Press et al. 2022). Of the first n heads, n the largest power
+     * of 2 that there are, head h has the slope 2^(-max_alibi_bias / n * (h + 1)); the others stand between them. */
+    float max_alibi_bias;
     const float *sinks; /* (n_heads) a score more for each head, without a value; or NULL */
     const float *q;
     float *dst;
@@ -326,6 +331,7 @@ typedef struct llmc_op_norm {
     const float *bias;   /* LAYER: (width) or NULL */
     float eps;
     float scale;
+    const float *factor; /* NULL, or a number on the device that multiplies too */
     int accumulate;
     const float *src;
     float *dst; /* may be src */
@@ -335,6 +341,7 @@ typedef struct llmc_op_soft_cap {
     uint32_t n_rows;
     uint32_t width;
     float cap;
+    int hard; /* x outside becomes -cap or cap, the rest stays */
     float *x;
 } llmc_op_soft_cap;
 
@@ -351,6 +358,7 @@ typedef struct llmc_op_route {
     uint32_t n_groups_used;
     const float *logits;    /* (n_rows, n_experts) */
     const float *selection; /* (n_experts) added for the choice, not for the weights; or NULL */
+    const float *factors;   /* (n_experts) of the weights, once these are made; or NULL */
     float *routes;
 } llmc_op_route;
 
@@ -441,12 +449,17 @@ typedef struct llmc_op {
     } u;
 } llmc_op;
 
+typedef struct llmc_kv_layer {
+    uint16_t n_kv_heads, head_dim;
+} llmc_kv_layer;
+
 typedef struct llmc_kv_shape {
     uint32_t n_pages;
     uint32_t n_layers;
     uint32_t n_kv_heads;
     uint32_t head_dim;
-    int type; /* LLMC_KV_* */
+    int type;                    /* LLMC_KV_* */
+    const llmc_kv_layer *layers; /* (n_layers) where they differ, read during the call; NULL: all as above */
 } llmc_kv_shape;
 
 typedef struct llmc_state_shape {

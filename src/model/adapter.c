@@ -89,6 +89,7 @@ static llmcall_status read_header(loader *l, llmcall_error *error) {
 
 typedef struct target {
     const llmc_tensor_row *row;
+    const llmc_layer_facts *facts;
     const llmc_weight *weight;
 } target;
 
@@ -114,7 +115,7 @@ static llmc_tensor_list rows_for(const llmc_adapter_base *base, const char *name
     if (sscanf(name, "blk.%4u.%n", layer, &used) != 1 || used == 0) return llmc_global_tensors();
     *rest = name + used;
     snprintf(again, sizeof again, "blk.%u.", *layer);
-    if (*layer >= base->hparams->n_layers || strncmp(name, again, (size_t)used) != 0) return (llmc_tensor_list){0};
+    if (*layer >= base->weights->n_layers || strncmp(name, again, (size_t)used) != 0) return (llmc_tensor_list){0};
     return llmc_layer_tensors();
 }
 
@@ -131,8 +132,8 @@ static int is_product(const llmc_adapter_base *base, const llmc_weight *weight) 
     return multiplied;
 }
 
-static llmcall_status add_target(const loader *l, const llmc_tensor_row *row, const void *slots, const char *name,
-                                 target targets[MAX_SLICES], size_t *n, llmcall_error *error) {
+static llmcall_status add_target(const loader *l, const llmc_layer_facts *facts, const llmc_tensor_row *row, const void *slots,
+                                 const char *name, target targets[MAX_SLICES], size_t *n, llmcall_error *error) {
     const llmc_weight *weight = NULL;
     int is_matrix = row->kind == LLMC_TENSOR_MATRIX && row->slot != LLMC_SLOT_NONE;
     if (is_matrix) memcpy(&weight, (const char *)slots + row->slot, sizeof(void *));
@@ -140,7 +141,7 @@ static llmcall_status add_target(const loader *l, const llmc_tensor_row *row, co
     if (!weight || *n == MAX_SLICES || !is_product(l->base, weight)) {
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, name, "Adapters of the tensor %s are not supported.", name);
     }
-    targets[(*n)++] = (target){.row = row, .weight = weight};
+    targets[(*n)++] = (target){.row = row, .facts = facts, .weight = weight};
     return LLMCALL_OK;
 }
 
@@ -158,7 +159,7 @@ static llmcall_status find_targets(const loader *l, const char *tensor_name, tar
         if (strcmp(list.rows[i].name, rest) != 0) continue;
         if (llmc_tensor_presence(&weights->facts[layer], list.rows[i].needed) == LLMC_ABSENT) continue;
         const void *slots = rest == name ? (const void *)weights : (const void *)&weights->layers[layer];
-        llmcall_status status = add_target(l, &list.rows[i], slots, name, targets, n, error);
+        llmcall_status status = add_target(l, &weights->facts[layer], &list.rows[i], slots, name, targets, n, error);
         if (status != LLMCALL_OK) return status;
     }
     if (*n > 0) return LLMCALL_OK;
@@ -190,9 +191,8 @@ static llmcall_status check_type(const llmc_gguf_tensor *tensor, llmcall_error *
                      "The tensor %s has type %s, which is not supported here.", tensor->name, type ? type->name : "unknown");
 }
 
-static llmcall_status check_pair(const loader *l, const target *first, const llmc_gguf_tensor *a, const llmc_gguf_tensor *b,
+static llmcall_status check_pair(const target *first, const llmc_gguf_tensor *a, const llmc_gguf_tensor *b,
                                  llmcall_error *error) {
-    const llmc_hparams *h = l->base->hparams;
     uint64_t rank = a->dims[1];
     if (rank < 1 || rank > LLMC_LORA_MAX_RANK) {
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, a->name, "The tensor %s has rank %llu; 1 to %d are supported.",
@@ -200,8 +200,8 @@ static llmcall_status check_pair(const loader *l, const target *first, const llm
     }
     llmcall_status status = check_type(a, error);
     if (!status) status = check_type(b, error);
-    if (!status) status = check_shape(a, llmc_dim_size(h, first->row->cols), rank, error);
-    if (!status) status = check_shape(b, rank, llmc_tensor_total(h, first->row), error);
+    if (!status) status = check_shape(a, llmc_dim_size(first->facts, first->row->cols), rank, error);
+    if (!status) status = check_shape(b, rank, llmc_tensor_total(first->facts, first->row), error);
     return status;
 }
 
@@ -251,7 +251,6 @@ static llmcall_status load_matrix(const loader *l, const llmc_gguf_tensor *tenso
 
 static llmcall_status load_pair(const loader *l, const target *targets, size_t n, const llmc_gguf_tensor *a,
                                 const llmc_gguf_tensor *b, llmcall_error *error) {
-    const llmc_hparams *h = l->base->hparams;
     llmc_adapter *adapter = l->adapter;
     const llmc_weight *shared = NULL;
     llmcall_status status = load_matrix(l, a, 0, (uint32_t)a->dims[1], &shared, error);
@@ -260,7 +259,8 @@ static llmcall_status load_pair(const loader *l, const target *targets, size_t n
         const llmc_tensor_row *row = targets[i].row;
         *pair = (llmc_lora_pair){.weight = targets[i].weight, .a = shared, .scale = 1};
         if (adapter->alpha != 0) pair->scale = adapter->alpha / (float)a->dims[1];
-        status = load_matrix(l, b, llmc_tensor_first(h, row), llmc_dim_size(h, row->rows), &pair->b, error);
+        status = load_matrix(l, b, llmc_tensor_first(targets[i].facts, row), llmc_dim_size(targets[i].facts, row->rows),
+                             &pair->b, error);
         if (!status) adapter->n_pairs++;
     }
     return status;
@@ -270,7 +270,6 @@ static llmcall_status load_pair(const loader *l, const target *targets, size_t n
 
 /* A tensor lora_a with its lora_b: first checked, which adds up the memory, then loaded. */
 static llmcall_status take_pair(loader *l, const llmc_gguf_tensor *a, int load, llmcall_error *error) {
-    const llmc_hparams *h = l->base->hparams;
     char other[NAME_SIZE];
     target targets[MAX_SLICES];
     size_t n;
@@ -282,10 +281,10 @@ static llmcall_status take_pair(loader *l, const llmc_gguf_tensor *a, int load, 
         return llmc_fail(error, LLMCALL_E_FORMAT, NULL, other, "The adapter has the tensor %s, but not %s.", a->name, other);
     }
     if (load) return load_pair(l, targets, n, a, b, error);
-    status = check_pair(l, &targets[0], a, b, error);
+    status = check_pair(&targets[0], a, b, error);
     if (status != LLMCALL_OK) return status;
     l->adapter->bytes += bytes_of(l, a, (uint32_t)a->dims[1]);
-    for (size_t i = 0; i < n; i++) l->adapter->bytes += bytes_of(l, b, llmc_dim_size(h, targets[i].row->rows));
+    for (size_t i = 0; i < n; i++) l->adapter->bytes += bytes_of(l, b, llmc_dim_size(targets[i].facts, targets[i].row->rows));
     return LLMCALL_OK;
 }
 

@@ -77,8 +77,13 @@ typedef struct llmc_arch {
     uint8_t layer_norm;      /* norms are layer norms, not RMS norms */
     llmc_presence norm_bias; /* *_norm.bias */
     llmc_pre_norm pre_norm;
+    uint8_t bare_norms;          /* the norms of layers and the last one have no weights */
+    uint8_t first_norm_optional; /* the first layer may be without the norm before attention */
+    uint8_t embd_norm;           /* token_embd_norm: of the embeddings */
     uint8_t encoder;             /* BERT's block: no norm before, one behind each sum; one behind the embeddings, none before
                                     logits, which there are not; token_types.weight; tokens see those behind them */
+    uint8_t both_sides;          /* tokens see those behind them, unless attention.causal says otherwise; windows reach half of
+                                    their positions to each side */
     uint8_t post_norms;          /* post_attention_norm, post_ffw_norm: of what is added */
     uint8_t post_norms_bare;     /* whose names do not end in ".weight" */
     uint8_t ffn_norm_named_post; /* the feed-forward's norm is called post_attention_norm */
@@ -91,22 +96,45 @@ typedef struct llmc_arch {
     llmc_head_norm head_norm_kind;
     llmc_presence sinks; /* attn_sinks.weight */
     llmc_activation activation;
-    uint8_t fused_gate_up;        /* ffn_up holds the gate's rows, then its own */
-    uint8_t positions;            /* position_embd.weight, added to the embeddings */
+    uint8_t loops;             /* keys num_loops and skip_loop_final_norm */
+    uint8_t ternary;           /* BitNet's: norms before attn_output and ffn_down, and scales of matrices */
+    uint8_t sizes_differ;      /* heads, KV heads and n_ff may be one number a layer */
+    uint8_t may_idle;          /* and 0: a layer without attention, with a matrix in its place, or without a feed-forward */
+    uint8_t window_head_dims;  /* keys attention.key_length_swa, value_length_swa */
+    uint8_t value_norm;        /* values are normed by head, without a weight; without attn_v they are the keys before theirs */
+    uint8_t shared_kv;         /* key attention.shared_kv_layers: so many last layers read keys and values of earlier ones */
+    uint8_t layer_embeddings;  /* key embedding_length_per_layer_input: per_layer_token_embd and the rest of it */
+    llmc_presence layer_scale; /* layer_output_scale.weight: what a layer leaves is multiplied by it */
+    uint8_t fused_gate_up;     /* ffn_up holds the gate's rows, then its own */
+    uint8_t may_fuse_gate_up;  /* where there is no ffn_gate */
+    uint8_t half_ff;           /* feed_forward_length counts both of them */
+    uint8_t named_activation;  /* key hidden_activation; and a head that ranks has GELU and reads the mean: ModernBERT */
+    uint8_t positions;         /* position_embd.weight, added to the embeddings */
+    llmc_presence alibi;       /* scores fall with the distance; OPTIONAL: by the key attention.max_alibi_bias */
+    uint32_t alibi_layers;     /* only in models of so many layers, which then do not turn; 0: all */
+    uint8_t clamp;             /* key attention.clamp_kqv: of queries, keys and values */
+    uint8_t output_embeds;     /* without token_embd.weight the embeddings are output.weight */
     uint8_t embedding_times_root; /* embeddings are multiplied by sqrt(width) */
     uint8_t multipliers;          /* keys embedding_scale, residual_scale, attention.scale; logits are divided by logit_scale */
+    uint8_t scaled_depth;         /* and without these keys they are MiniCPM's */
     uint8_t logit_scale;          /* logits are multiplied by the key logit_scale */
+    uint8_t scores_by_dim;        /* scores are scaled by 1 / head_dim */
+    uint8_t scores_unscaled;      /* or not at all */
     float score_cap, logit_cap;   /* defaults of attn_logit_softcapping, final_logit_softcapping; 0: no such key */
     uint8_t window_pattern;       /* of so many layers the last sees all, the others a window; 0: no windows */
+    uint8_t window_not_first;     /* of so many layers the first sees all */
     uint32_t window;              /* default of attention.sliding_window; 0: none without the key */
     uint32_t window_layers;       /* only models of so many layers have windows; 0: all */
     llmc_window_rope window_rope;
+    uint8_t rope_pattern;         /* key attention.rope_pattern: which layers turn */
     uint8_t only_windows_turn;    /* layers without a window have no RoPE, in models that have windows */
     uint32_t wide_scale_layers;   /* models of so many layers: scores are scaled by 1 / sqrt(width / n_heads) */
     uint8_t temperature;          /* keys attention.temperature_* */
     llmc_presence experts;        /* ffn_*_exps */
     uint8_t experts_gating;       /* LLMC_GATE_*; default of expert_gating_func */
     uint8_t experts_unnormalized; /* default of expert_weights_norm is false */
+    uint8_t experts_beside;       /* a layer with experts has a feed-forward beside them, and norms for each */
+    uint8_t experts_shared_fused; /* ffn_up_shexp holds the gate's rows, then its own */
     uint8_t experts_biased;       /* router and experts have biases */
     uint8_t experts_narrow;       /* key moe_latent_size: they work in a narrower space */
     uint8_t latent;               /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
@@ -115,6 +143,7 @@ typedef struct llmc_arch {
     llmc_feeding feeding;
     uint8_t ffn_norm_bare;          /* the feed-forward's norm is called ffn_norm, without ".weight" */
     uint8_t output_norm_named_embd; /* the last norm is called token_embd_norm */
+    uint8_t output_norm_named_enc;  /* enc.output_norm */
     uint8_t gated_query;  /* attn_q has a gate behind each head's query; what is attended is multiplied by its sigmoid */
     uint8_t grouped_keys; /* DELTA: heads that share a key follow each other; else a key serves every n-th head */
 } llmc_arch;
@@ -176,17 +205,28 @@ enum {
     LLMC_LAYER_FEEDS = 32 /* has a feed-forward */
 };
 
+/* Of a layer. No KV heads: no attention, but with heads a matrix in its place. */
+typedef struct llmc_layer_sizes {
+    uint16_t n_heads, n_kv_heads;
+    uint32_t n_ff;
+} llmc_layer_sizes;
+
 typedef struct llmc_hparams {
     const llmc_arch *arch;
     uint32_t n_vocab; /* 0 until the caller sets it, where the file has a tokenizer; else <arch>.vocab_size */
     uint32_t n_layers;
+    uint32_t n_file_layers;  /* as many, or fewer: all of them are passed several times */
+    int loop_norm;           /* the last norm also stands between two of these times */
     uint32_t n_extra_layers; /* behind them in the file, for predicting several tokens; not read */
     uint32_t width;
-    uint32_t n_heads;
+    uint32_t n_heads; /* of the layer that has most, and so are the next and n_ff */
     uint32_t n_kv_heads;
-    uint32_t head_dim; /* of keys, and of values as the cache holds them */
+    uint32_t head_dim;        /* of keys, and of values as the cache holds them */
+    uint32_t window_head_dim; /* of layers with a window */
     uint32_t n_ff;
     uint32_t context_length;
+    uint32_t n_own_kv;        /* layers from here on read keys and values of earlier ones */
+    uint32_t layer_embedding; /* width of a token's embedding in each layer; 0: none */
     float norm_eps;
     int rope_kind; /* LLMC_ROPE_* */
     llmc_rope_params rope;
@@ -194,6 +234,8 @@ typedef struct llmc_hparams {
     int long_context;             /* longer sequences than rope.original_context are expected */
     uint32_t window;              /* positions; 0: no layer has one */
     int parallel;
+    llmc_activation activation;
+    float clamp, max_alibi_bias; /* 0: none */
     float embedding_scale, residual_scale, logit_scale, score_scale;
     float score_cap, logit_cap; /* 0: none */
     float temperature_scale;
@@ -205,8 +247,10 @@ typedef struct llmc_hparams {
     int32_t pooling;                /* LLMCALL_POOLING_*; AUTO: the file names none */
     uint32_t n_token_types;         /* of an encoder: texts that it tells apart; else 0 */
     int pair_separator;             /* a pair of texts has one more separator between its texts: RoBERTa's family */
+    int32_t rank_pooling;           /* of what that head reads */
     int ranks;                      /* the file has a head that ranks documents, see head.h */
     uint8_t layer[LLMC_MAX_LAYERS]; /* LLMC_LAYER_* */
+    llmc_layer_sizes sizes[LLMC_MAX_LAYERS];
     /* Recurrent layers have a state. Those that attend keep rows: those with a window in a store of their own, if that is worth it
      * (estimate.c); the others in the first. */
     int windows_apart;
@@ -215,12 +259,42 @@ typedef struct llmc_hparams {
     uint16_t state_place[LLMC_MAX_LAYERS]; /* and among the recurrent ones */
 } llmc_hparams;
 
+static inline uint32_t llmc_head_dim(const llmc_hparams *hparams, uint32_t layer) {
+    return hparams->layer[layer] & LLMC_LAYER_WINDOW ? hparams->window_head_dim : hparams->head_dim;
+}
+
+static inline uint32_t llmc_largest_head_dim(const llmc_hparams *hparams) {
+    return hparams->head_dim > hparams->window_head_dim ? hparams->head_dim : hparams->window_head_dim;
+}
+
+/* Rows of queries, and of keys and of values. */
+static inline uint32_t llmc_q_rows(const llmc_hparams *hparams, uint32_t layer) {
+    return hparams->sizes[layer].n_heads * llmc_head_dim(hparams, layer);
+}
+
+static inline uint32_t llmc_kv_rows(const llmc_hparams *hparams, uint32_t layer) {
+    return hparams->sizes[layer].n_kv_heads * llmc_head_dim(hparams, layer);
+}
+
+/* The layer whose keys and values this one reads, where it has none of its own. */
+static inline uint32_t llmc_kv_source(const llmc_hparams *hparams, uint32_t layer) {
+    return hparams->n_own_kv - (hparams->layer[layer] & LLMC_LAYER_WINDOW ? 2 : 1); /* wraps round if there is none */
+}
+
+/* Whether the layer leaves keys and values behind. */
+static inline int llmc_stores_kv(const llmc_hparams *hparams, uint32_t layer) {
+    return hparams->layer[layer] & LLMC_LAYER_ATTENDS && layer < hparams->n_own_kv;
+}
+
 /* general.architecture, unchecked: not NUL-terminated, borrowed from gguf. E_FORMAT if it is missing. */
 llmcall_status llmc_arch_name(const llmc_gguf *gguf, const char **name, size_t *size, llmcall_error *error);
 
 /* Every key that the architecture needs, checked: E_UNSUPPORTED for an architecture or setting outside the table, E_FORMAT for
  * a key that is missing or absurd; both name key and value. */
 llmcall_status llmc_hparams_read(const llmc_gguf *gguf, llmc_hparams *hparams, llmcall_error *error);
+
+/* A layer's numbers of LLMC_XIELU. */
+llmcall_status llmc_xielu_read(const llmc_gguf *gguf, uint32_t layer, llmc_xielu *xielu, llmcall_error *error);
 
 /* Fills in where layers keep their rows; after reading, all are in one store. */
 void llmc_hparams_place_layers(llmc_hparams *hparams, int windows_apart);

@@ -115,10 +115,10 @@ static llmcall_status choose_kv_type(llmc_model_plan *plan, const llmcall_model_
     llmc_model_shape *s = &plan->shape;
     s->kv_type = options->kv_type;
     if (s->kv_type == LLMCALL_KV_AUTO) s->kv_type = plan->weights.all_f32 || !s->causal ? LLMC_KV_F32 : LLMC_KV_F16;
-    if (s->kv_type != LLMC_KV_Q8_0 || s->head_dim % LLMC_KV_Q8_DIMS == 0) return LLMCALL_OK;
+    uint32_t odd = plan->hparams.window_head_dim % LLMC_KV_Q8_DIMS ? plan->hparams.window_head_dim : plan->hparams.head_dim;
+    if (s->kv_type != LLMC_KV_Q8_0 || odd % LLMC_KV_Q8_DIMS == 0) return LLMCALL_OK;
     return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, "kv_type",
-                     "The model's heads have %u dimensions; a q8_0 KV cache needs a multiple of %d.", s->head_dim,
-                     LLMC_KV_Q8_DIMS);
+                     "The model's heads have %u dimensions; a q8_0 KV cache needs a multiple of %d.", odd, LLMC_KV_Q8_DIMS);
 }
 
 static void fill_shape(llmc_model_plan *plan) {
@@ -130,13 +130,14 @@ static void fill_shape(llmc_model_plan *plan) {
     s->width = h->width;
     s->n_heads = h->n_heads;
     s->n_kv_heads = h->n_kv_heads;
-    s->head_dim = h->head_dim;
+    s->head_dim = llmc_largest_head_dim(h);
     s->n_ff = h->n_ff;
     s->context_length = h->context_length;
     s->parameters = plan->weights.parameters;
     s->causal = h->causal;
     s->pooling = h->pooling;
     s->ranks = h->ranks;
+    s->rank_pooling = h->rank_pooling;
     s->n_token_types = h->n_token_types;
     s->pair_separator = h->pair_separator;
     snprintf(s->quantization, sizeof s->quantization, "%s", type ? type->name : "");
@@ -172,8 +173,8 @@ static uint64_t compute_bytes(llmc_model_plan *plan, const llmc_backend *backend
     size_t sizes[LLMC_ACTIVATIONS];
     llmc_activations_sizes(h, plan->limits.max_step_tokens, plan->limits.max_outputs, sizes);
     plan->max_input_width = llmc_forward_max_width(h);
-    uint64_t bytes =
-        backend->call->scratch_bytes(backend, plan->limits.max_step_tokens, plan->max_input_width, h->head_dim, h->n_heads);
+    uint64_t bytes = backend->call->scratch_bytes(backend, plan->limits.max_step_tokens, plan->max_input_width,
+                                                  llmc_largest_head_dim(h), h->n_heads);
     for (int i = 0; i < LLMC_ACTIVATIONS; i++) bytes += sizes[i] * sizeof(float);
     return bytes + llmc_forward_max_ops(h->n_layers) * sizeof(llmc_op);
 }
@@ -277,15 +278,28 @@ static uint32_t pages_of_window(const llmc_model_plan *plan) {
     return (uint32_t)(tokens / LLMC_PAGE_TOKENS + 2 + LLMC_GROUP_PAGES + 1);
 }
 
+static void set_kv_layers(llmc_model_plan *plan) {
+    const llmc_hparams *h = &plan->hparams;
+    plan->kv.layers = plan->kv_layers;
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        int apart = h->windows_apart && h->layer[i] & LLMC_LAYER_WINDOW;
+        if (!llmc_stores_kv(h, i)) continue;
+        llmc_kv_layer *layer = &plan->kv_layers[(apart ? h->n_kv_layers : 0u) + h->place[i]];
+        *layer = (llmc_kv_layer){.n_kv_heads = h->sizes[i].n_kv_heads, .head_dim = (uint16_t)llmc_head_dim(h, i)};
+    }
+}
+
 /* Worth it if a context is longer than what a window needs. */
 static void set_windows_apart(llmc_model_plan *plan, uint64_t context_pages) {
     llmc_hparams *h = &plan->hparams;
     int apart = h->window > 0 && pages_of_window(plan) < context_pages;
     llmc_hparams_place_layers(h, apart);
     plan->kv.n_layers = h->n_kv_layers;
+    if (h->arch->sizes_differ) set_kv_layers(plan);
     if (h->n_window_layers == 0) return;
     plan->window_kv = plan->kv;
     plan->window_kv.n_layers = h->n_window_layers;
+    if (plan->kv.layers) plan->window_kv.layers = plan->kv_layers + h->n_kv_layers;
 }
 
 /* For n_pages pages in all: a quarter as many, for two sequences at least. */
@@ -363,7 +377,7 @@ static llmcall_status plan_weights_and_memory(llmc_model_plan *plan, const llmc_
     status = choose_kv_type(plan, options, error);
     if (status != LLMCALL_OK) return status;
     m->parameters = plan->shape.parameters;
-    m->weights_bytes = plan->weights.device_bytes + (plan->hparams.ranks ? llmc_head_bytes(plan->gguf) : 0);
+    m->weights_bytes = plan->weights.device_bytes + llmc_head_bytes(plan->gguf);
     fit_whole_texts(plan, options);
     m->compute_bytes = compute_bytes(plan, backend);
     status = size_states(plan, backend, options, error);

@@ -16,10 +16,11 @@ typedef struct llmc_model_plan {
     /* Not with vocab_only: */
     llmc_hparams hparams;
     llmc_weights_plan weights;
-    llmc_kv_shape kv;         /* no layers: it has no attention, and pages are only counted */
-    llmc_kv_shape window_kv;  /* no pages: layers with a window are not apart */
-    llmc_state_shape states;  /* no slots: it has no recurrent layers */
-    uint32_t max_input_width; /* the widest input of a matrix product */
+    llmc_kv_layer kv_layers[LLMC_MAX_LAYERS]; /* of kv, then of window_kv, where they differ */
+    llmc_kv_shape kv;                         /* no layers: it has no attention, and pages are only counted */
+    llmc_kv_shape window_kv;                  /* no pages: layers with a window are not apart */
+    llmc_state_shape states;                  /* no slots: it has no recurrent layers */
+    uint32_t max_input_width;                 /* the widest input of a matrix product */
 } llmc_model_plan;
 
 /* Free the plan in any case. Whether it fits is llmc_model_plan_fits's question. */

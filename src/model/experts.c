@@ -1,6 +1,8 @@
 /* The feed-forward of a layer with experts: a router gives every row a few of them, and their results are added by its weights;
  * a shared expert takes every row. Experts may work in a narrower space than x, with a matrix into it and one out of it
  * (Nemotron 3); the router and the shared expert do not. */
+#include <math.h>
+
 #include "model/op_writer.h"
 
 static void add_route(llmc_op_writer *w, const llmc_layer *l, uint32_t rows) {
@@ -15,6 +17,7 @@ static void add_route(llmc_op_writer *w, const llmc_layer *l, uint32_t rows) {
                                                                .n_groups_used = e->n_groups_used,
                                                                .logits = w->a->router,
                                                                .selection = l->router_selection,
+                                                               .factors = l->experts_factors,
                                                                .routes = w->a->routes};
 }
 
@@ -33,19 +36,27 @@ static void add_part(llmc_op_experts *op, llmc_weight *const *weights, const flo
     op->n_parts++;
 }
 
-void llmc_write_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
+static void add_router(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
     llmc_add_part(m, l->router, l->router_bias, w->a->router);
     if (l->experts_in) llmc_add_part(m, l->experts_in, NULL, w->a->narrow);
     add_route(w, l, rows);
+}
+
+static void add_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
     llmc_op_experts *op = add_products(w, rows, w->h->experts.width, l->experts_in ? w->a->narrow : x);
     if (l->gate_experts) add_part(op, l->gate_experts, l->gate_experts_bias, w->a->gate);
     add_part(op, l->up_experts, l->up_experts_bias, l->gate_experts ? w->a->up : w->a->gate);
     op = add_products(w, rows, w->h->experts.n_ff, w->a->gate);
     op->input = LLMC_INPUT_ACTIVATION;
-    op->activation = w->h->arch->activation;
+    op->activation = (int)w->h->activation;
     op->up = w->a->up;
     add_part(op, l->down_experts, l->down_experts_bias, w->a->expert_rows);
+}
+
+void llmc_write_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
+    add_router(w, l, rows, x);
+    add_experts(w, l, rows, x);
 }
 
 static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
@@ -62,23 +73,39 @@ static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, fl
                                                                          .gate_row = 1,
                                                                          .dst = w->a->up};
     }
-    m = llmc_write_residual(w, rows, w->h->experts.n_ff_shared, w->a->gate, l->down_shared, NULL, NULL, x);
+    m = llmc_write_residual(w, rows, w->h->experts.n_ff_shared, w->a->gate, l->down_shared, NULL, NULL, NULL, x);
     m->input = LLMC_INPUT_ACTIVATION;
-    m->activation = w->h->arch->activation;
+    m->activation = (int)w->h->activation;
     m->up = w->a->up;
+}
+
+static llmc_op_combine *add_combine(llmc_op_writer *w, uint32_t rows, float *dst) {
+    const llmc_expert_params *e = &w->h->experts;
+    llmc_op_combine *op = &llmc_write_op(w, LLMC_OP_COMBINE)->u.combine;
+    *op = (llmc_op_combine){.n_rows = rows, .n_experts = e->n, .n_used = e->n_used, .width = e->width, .scale = 1};
+    op->routes = w->a->routes;
+    op->src = w->a->expert_rows;
+    op->dst = dst;
+    return op;
+}
+
+void llmc_write_experts_beside(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x, float *dst) {
+    uint32_t width = w->h->width;
+    llmc_write_norm(w, rows, width, l->router_norm, NULL, x, w->a->normed)->scale = 1 / sqrtf((float)width);
+    add_router(w, l, rows, w->a->normed);
+    llmc_write_norm(w, rows, width, l->experts_norm, NULL, x, w->a->normed);
+    add_experts(w, l, rows, w->a->normed);
+    add_combine(w, rows, dst)->set = 1;
 }
 
 void llmc_write_experts_sum(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
     const llmc_expert_params *e = &w->h->experts;
-    llmc_write_op(w, LLMC_OP_COMBINE)->u.combine = (llmc_op_combine){.n_rows = rows,
-                                                                     .n_experts = e->n,
-                                                                     .n_used = e->n_used,
-                                                                     .width = e->width,
-                                                                     .scale = l->experts_out ? 1 : w->h->residual_scale,
-                                                                     .routes = w->a->routes,
-                                                                     .src = w->a->expert_rows,
-                                                                     .set = l->experts_out != NULL,
-                                                                     .dst = l->experts_out ? w->a->narrow : x};
-    if (l->experts_out) (void)llmc_write_residual(w, rows, e->width, w->a->narrow, l->experts_out, NULL, NULL, x);
+    llmc_op_combine *op = add_combine(w, rows, l->experts_out ? w->a->narrow : x);
+    if (l->experts_out) {
+        op->set = 1;
+        (void)llmc_write_residual(w, rows, e->width, w->a->narrow, l->experts_out, NULL, NULL, NULL, x);
+    } else {
+        op->scale = w->h->residual_scale;
+    }
     if (e->n_ff_shared) add_shared(w, l, rows, x);
 }

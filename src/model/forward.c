@@ -22,19 +22,27 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+static size_t widest(const llmc_hparams *h, uint32_t (*rows)(const llmc_hparams *, uint32_t)) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < h->n_layers; i++) n = larger(n, rows(h, i));
+    return n;
+}
+
 void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t max_rows, size_t sizes[LLMC_ACTIVATIONS]) {
-    size_t q = (size_t)h->n_heads * h->head_dim, kv = (size_t)h->n_kv_heads * h->head_dim;
+    size_t q = widest(h, llmc_q_rows), kv = widest(h, llmc_kv_rows);
     size_t t = max_tokens, r = max_rows, slots = t * h->experts.n_used, has_experts = h->experts.n > 0;
     size_t ff = larger(larger(t * h->n_ff, slots * h->experts.n_ff), t * h->experts.n_ff_shared);
+    size_t inputs = t * h->n_layers * h->layer_embedding;
+    ff = larger(ff, t * h->layer_embedding);
     const llmc_latent_params *l = &h->latent;
     size_t latent = l->kv_rank ? t * ((size_t)l->q_rank + l->kv_rank + h->rope.n_rot + (size_t)h->n_heads * l->key_length) : 0;
     size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : 0);
     size_t recurred = h->recurrent.n_layers ? llmc_mixer_width(h) : 0;
-    int branch = h->arch->post_norms || h->residual_scale != 1;
+    int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary, beside = h->arch->experts_beside;
     const size_t all[LLMC_ACTIVATIONS] = {
         t * h->width,
         t * h->rope.n_rot,
-        h->window ? t * h->rope.n_rot : 0,
+        h->window ? t * h->window_rope.n_rot : 0,
         t * q,
         t * kv,
         t * kv,
@@ -42,8 +50,11 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         t * recurred,
         ff,
         ff,
-        has_experts ? t * h->width : 0,
+        has_experts || h->arch->may_idle ? t * h->width : 0,
         branch ? t * h->width : 0,
+        beside ? t * h->width : 0,
+        inputs,
+        inputs,
         t * h->experts.n,
         has_experts ? llmc_routes_floats(t, h->experts.n, h->experts.n_used) : 0,
         h->experts.width < h->width ? t * h->experts.width : 0,
@@ -59,11 +70,12 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
 }
 
 uint32_t llmc_forward_max_width(const llmc_hparams *h) {
-    size_t widest = larger(h->width, (size_t)h->n_heads * h->head_dim);
-    if (h->recurrent.n_layers) widest = larger(widest, llmc_mixer_width(h));
-    widest = larger(widest, larger(h->recurrent.dt_rank, h->recurrent.state_size));
-    widest = larger(widest, larger(h->n_ff, larger(h->experts.n_ff, h->experts.n_ff_shared)));
-    return (uint32_t)larger(widest, larger(h->latent.q_rank, (size_t)h->n_heads * h->latent.value_length));
+    size_t n = larger(larger(h->width, widest(h, llmc_q_rows)), h->layer_embedding);
+    if (h->recurrent.n_layers) n = larger(n, llmc_mixer_width(h));
+    n = larger(n, larger(h->recurrent.dt_rank, h->recurrent.state_size));
+    n = larger(n, larger(h->n_ff, larger(h->experts.n_ff, h->experts.n_ff_shared)));
+    n = larger(n, h->latent.kv_rank);
+    return (uint32_t)larger(n, larger(h->latent.q_rank, (size_t)h->n_heads * h->latent.value_length));
 }
 
 /* ---- What every part of the pass writes ---------------------------------------------------------------------------------- */
@@ -102,16 +114,40 @@ llmc_op_norm *llmc_write_norm(writer *w, uint32_t rows, uint32_t width, const fl
 }
 
 llmc_op_matmul *llmc_write_residual(writer *w, uint32_t rows, uint32_t width, const float *src, const llmc_weight *weight,
-                                    const float *bias, const float *norm, float *x) {
-    int direct = !norm && w->h->residual_scale == 1;
+                                    const float *bias, const float *norm, const float *factor, float *x) {
+    int direct = !norm && !factor && w->h->residual_scale == 1;
     llmc_op_matmul *m = llmc_write_matmul(w, rows, width, src);
     llmc_add_part(m, weight, bias, direct ? x : w->a->branch);
     m->accumulate = direct;
     if (direct) return m;
     llmc_op_norm *add = llmc_write_norm(w, rows, w->h->width, norm, NULL, w->a->branch, x);
     add->scale = w->h->residual_scale;
+    add->factor = factor;
     add->accumulate = 1;
     return m;
+}
+
+/* Layers that a loop passes again have the same weights. */
+static const llmc_layer *layer_of(const writer *w, uint32_t layer) {
+    return &w->parts->weights->layers[layer % w->parts->weights->n_layers];
+}
+
+/* By a number on the device; NULL: none. */
+static void scale_by(writer *w, uint32_t rows, uint32_t width, const float *factor, float *x) {
+    if (factor) llmc_write_norm(w, rows, width, NULL, NULL, x, x)->factor = factor;
+}
+
+void llmc_write_blocks(writer *w, uint32_t rows, uint32_t n_blocks, uint32_t block, const float *src, uint32_t src_row,
+                       uint32_t src_step, float *dst, uint32_t dst_step) {
+    llmc_write_op(w, LLMC_OP_BLOCKS)->u.blocks = (llmc_op_blocks){.n_rows = rows,
+                                                                  .n_blocks = n_blocks,
+                                                                  .block = block,
+                                                                  .src_row = src_row,
+                                                                  .src_step = src_step,
+                                                                  .dst_row = n_blocks * dst_step,
+                                                                  .dst_step = dst_step,
+                                                                  .src = src,
+                                                                  .dst = dst};
 }
 
 static void scale_rows(writer *w, uint32_t rows, uint32_t width, float factor, float *x) {
@@ -133,6 +169,25 @@ static void add_rows(writer *w, const llmc_weight *weight, int by) {
     llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weight, .by = by, .dst = w->a->x};
 }
 
+/* Every layer's own embedding of the tokens, plus what a matrix makes of the embedding that all layers share, by sqrt(2). */
+static void add_layer_inputs(writer *w, uint32_t n_tokens) {
+    const llmc_weights *weights = w->parts->weights;
+    uint32_t one = w->h->layer_embedding, all = one * w->h->n_layers;
+    float *inputs = w->a->layer_inputs, *made = w->a->layer_proj;
+    llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->layer_embeddings, .dst = inputs};
+    scale_rows(w, n_tokens, all, sqrtf((float)one) / sqrtf(2), inputs);
+    llmc_add_part(llmc_write_matmul(w, n_tokens, w->h->width, w->a->x), weights->layer_proj, NULL, made);
+    scale_rows(w, n_tokens, all, 1 / sqrtf((float)w->h->width), made);
+    llmc_op_group_norm *norm = &llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm;
+    *norm = (llmc_op_group_norm){.n_rows = n_tokens, .n_groups = w->h->n_layers, .width = one, .shared_weight = 1};
+    norm->src = norm->dst = made;
+    norm->weight = weights->layer_proj_norm;
+    norm->eps = w->h->norm_eps;
+    llmc_op_norm *sum = llmc_write_norm(w, n_tokens, all, NULL, NULL, made, inputs);
+    sum->scale = 1 / sqrtf(2);
+    sum->accumulate = 1;
+}
+
 static void add_embeddings(writer *w, uint32_t n_tokens) {
     const llmc_weights *weights = w->parts->weights;
     llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->token_embd, .dst = w->a->x};
@@ -140,6 +195,12 @@ static void add_embeddings(writer *w, uint32_t n_tokens) {
     add_rows(w, weights->positions, LLMC_BY_POSITION);
     add_rows(w, weights->token_types, LLMC_BY_TYPE);
     add_norm_of_sum(w, n_tokens, weights->embd_norm, weights->embd_norm_bias, w->a->x);
+    if (w->h->layer_embedding) add_layer_inputs(w, n_tokens);
+}
+
+/* Some models' norms have no weights. */
+static const float *or_ones(const writer *w, const float *norm) {
+    return norm || !w->h->arch->bare_norms ? norm : w->parts->weights->ones;
 }
 
 static void add_rope_tables(writer *w) {
@@ -149,25 +210,28 @@ static void add_rope_tables(writer *w) {
     llmc_write_op(w, LLMC_OP_ROPE_TABLE)->u.rope_table =
         (llmc_op_rope_table){.inv_freq = weights->inv_freq, .n_rot = n_rot, .scale = weights->rope_scale, .dst = w->a->angles};
     if (w->h->window == 0) return;
-    llmc_write_op(w, LLMC_OP_ROPE_TABLE)->u.rope_table = (llmc_op_rope_table){
-        .inv_freq = weights->window_inv_freq, .n_rot = n_rot, .scale = weights->window_rope_scale, .dst = w->a->window_angles};
+    llmc_write_op(w, LLMC_OP_ROPE_TABLE)->u.rope_table = (llmc_op_rope_table){.inv_freq = weights->window_inv_freq,
+                                                                              .n_rot = w->h->window_rope.n_rot,
+                                                                              .scale = weights->window_rope_scale,
+                                                                              .dst = w->a->window_angles};
 }
 
 /* ---- Attention ------------------------------------------------------------------------------------------------------------ */
 
 void llmc_write_rope_store(writer *w, uint32_t layer) {
     const llmc_hparams *h = w->h;
-    const llmc_layer *l = &w->parts->weights->layers[layer];
+    const llmc_layer *l = layer_of(w, layer);
     int windowed = h->layer[layer] & LLMC_LAYER_WINDOW, turns = h->layer[layer] & LLMC_LAYER_TURNS;
     int whole = h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW, each = h->arch->head_norm_kind >= LLMC_HEAD_NORM_EACH;
     llmc_op_rope_store *op = &llmc_write_op(w, LLMC_OP_ROPE_STORE)->u.rope_store;
-    *op = (llmc_op_rope_store){.layer = h->place[layer], .q = w->a->q, .k = w->a->k, .v = w->a->v};
+    *op = (llmc_op_rope_store){.layer = h->place[layer], .q = w->a->q};
+    if (llmc_stores_kv(h, layer)) op->k = w->a->k, op->v = w->a->v;
     op->window_pages = windowed && h->windows_apart;
     op->kv = op->window_pages ? w->parts->window_kv : w->parts->kv;
-    op->n_heads = h->n_heads;
-    op->n_kv_heads = h->n_kv_heads;
-    op->head_dim = h->head_dim;
-    op->n_rot = turns ? h->rope.n_rot : 0;
+    op->n_heads = h->sizes[layer].n_heads;
+    op->n_kv_heads = h->sizes[layer].n_kv_heads;
+    op->head_dim = llmc_head_dim(h, layer);
+    op->n_rot = !turns ? 0 : windowed ? h->window_rope.n_rot : h->rope.n_rot;
     op->rope = h->rope_kind == LLMC_ROPE_HALVES ? LLMC_ROPE_HALVES : LLMC_ROPE_INTERLEAVED;
     op->table = windowed ? w->a->window_angles : w->a->angles;
     op->q_norm = whole ? NULL : l->q_norm;
@@ -180,23 +244,45 @@ void llmc_write_rope_store(writer *w, uint32_t layer) {
     op->temperature_floor = h->temperature_floor;
 }
 
+static void clamp_rows(writer *w, uint32_t rows, uint32_t width, float *x) {
+    if (w->h->clamp == 0) return;
+    llmc_write_op(w, LLMC_OP_SOFT_CAP)->u.soft_cap =
+        (llmc_op_soft_cap){.n_rows = rows, .width = width, .cap = w->h->clamp, .hard = 1, .x = x};
+}
+
+/* Values whose heads are normed; without a matrix of their own they are what the keys are before their norm. */
+static void add_normed_values(writer *w, uint32_t layer, uint32_t n_tokens) {
+    const llmc_weights *weights = w->parts->weights;
+    uint32_t kv = llmc_kv_rows(w->h, layer);
+    if (!layer_of(w, layer)->wv) llmc_write_blocks(w, n_tokens, 1, kv, w->a->k, kv, kv, w->a->v, kv);
+    llmc_op_group_norm *norm = &llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm;
+    *norm = (llmc_op_group_norm){.n_rows = n_tokens, .n_groups = w->h->sizes[layer].n_kv_heads, .shared_weight = 1};
+    norm->width = llmc_head_dim(w->h, layer);
+    norm->src = norm->dst = w->a->v;
+    norm->weight = weights->ones;
+    norm->eps = w->h->norm_eps;
+}
+
 /* q, k and v of every token; k and v stored. */
 static void add_qkv(writer *w, uint32_t layer, uint32_t n_tokens) {
     const llmc_hparams *h = w->h;
-    const llmc_layer *l = &w->parts->weights->layers[layer];
-    uint32_t q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+    const llmc_layer *l = layer_of(w, layer);
+    uint32_t q = llmc_q_rows(h, layer), kv = llmc_kv_rows(h, layer), head_dim = llmc_head_dim(h, layer);
     llmc_op_matmul *m = llmc_write_matmul(w, n_tokens, h->width, w->a->x);
     if (l->attn_norm_2) llmc_norm_input(w, m, l->attn_norm_2, l->attn_norm_2_bias);
-    else llmc_norm_input(w, m, l->attn_norm, l->attn_norm_bias);
+    else llmc_norm_input(w, m, or_ones(w, l->attn_norm), l->attn_norm_bias);
     llmc_add_part(m, l->wq, l->bq, h->arch->gated_query ? w->a->mixed : w->a->q);
-    llmc_add_part(m, l->wk, l->bk, w->a->k);
-    llmc_add_part(m, l->wv, l->bv, w->a->v);
-    if (h->arch->gated_query) {
-        llmc_op_blocks *blocks = &llmc_write_op(w, LLMC_OP_BLOCKS)->u.blocks;
-        *blocks = (llmc_op_blocks){.n_rows = n_tokens, .n_blocks = h->n_heads, .block = h->head_dim};
-        blocks->src = w->a->mixed, blocks->src_row = 2 * q, blocks->src_step = 2 * h->head_dim;
-        blocks->dst = w->a->q, blocks->dst_row = q, blocks->dst_step = h->head_dim;
-    }
+    if (l->wk) llmc_add_part(m, l->wk, l->bk, w->a->k);
+    if (l->wv) llmc_add_part(m, l->wv, l->bv, w->a->v);
+    if (h->arch->gated_query)
+        llmc_write_blocks(w, n_tokens, q / head_dim, head_dim, w->a->mixed, 2 * q, 2 * head_dim, w->a->q, head_dim);
+    scale_by(w, n_tokens, q, l->wq_scale, w->a->q);
+    scale_by(w, n_tokens, kv, l->wk_scale, w->a->k);
+    scale_by(w, n_tokens, kv, l->wv_scale, w->a->v);
+    clamp_rows(w, n_tokens, q, w->a->q);
+    clamp_rows(w, n_tokens, kv, w->a->k);
+    clamp_rows(w, n_tokens, kv, w->a->v);
+    if (h->arch->value_norm && l->wk) add_normed_values(w, layer, n_tokens);
     if (h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW) {
         llmc_write_norm(w, n_tokens, q, l->q_norm, NULL, w->a->q, w->a->q);
         llmc_write_norm(w, n_tokens, kv, l->k_norm, NULL, w->a->k, w->a->k);
@@ -210,13 +296,14 @@ static void add_attend(writer *w, uint32_t layer) {
     llmc_write_op(w, LLMC_OP_ATTENTION)->u.attention = (llmc_op_attention){.kv = apart ? w->parts->window_kv : w->parts->kv,
                                                                            .window_pages = apart,
                                                                            .layer = h->place[layer],
-                                                                           .n_heads = h->n_heads,
-                                                                           .n_kv_heads = h->n_kv_heads,
-                                                                           .head_dim = h->head_dim,
+                                                                           .n_heads = h->sizes[layer].n_heads,
+                                                                           .n_kv_heads = h->sizes[layer].n_kv_heads,
+                                                                           .head_dim = llmc_head_dim(h, layer),
                                                                            .scale = h->score_scale,
                                                                            .soft_cap = h->score_cap,
                                                                            .window = windowed ? h->window : 0,
-                                                                           .sinks = w->parts->weights->layers[layer].sinks,
+                                                                           .sinks = layer_of(w, layer)->sinks,
+                                                                           .max_alibi_bias = h->max_alibi_bias,
                                                                            .bidirectional = !h->causal,
                                                                            .q = w->a->q,
                                                                            .dst = w->a->attended};
@@ -231,32 +318,58 @@ static const float *ffn_norm_of(const llmc_layer *l, const float **bias) {
 
 /* All of a feed-forward that reads x. */
 static void add_up(writer *w, uint32_t layer, uint32_t rows, const float *x) {
-    const llmc_layer *l = &w->parts->weights->layers[layer];
-    const float *bias = NULL, *norm = ffn_norm_of(l, &bias);
-    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS) {
+    const llmc_layer *l = layer_of(w, layer);
+    const float *bias = NULL, *norm = or_ones(w, ffn_norm_of(l, &bias));
+    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS && !w->h->arch->experts_beside) {
         llmc_write_norm(w, rows, w->h->width, norm, bias, x, w->a->normed);
         llmc_write_experts(w, l, rows, w->a->normed);
         return;
     }
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
     llmc_norm_input(w, m, norm, bias);
-    if (l->w_gate) {
-        llmc_add_part(m, l->w_gate, l->b_gate, w->a->gate);
-        llmc_add_part(m, l->w_up, l->b_up, w->a->up);
-    } else {
+    if (!l->w_gate) {
         llmc_add_part(m, l->w_up, l->b_up, w->a->gate);
+        return;
     }
+    llmc_add_part(m, l->w_gate, l->b_gate, w->a->gate);
+    llmc_add_part(m, l->w_up, l->b_up, w->a->up);
+    scale_by(w, rows, w->h->sizes[layer].n_ff, l->gate_scale, w->a->gate);
+    scale_by(w, rows, w->h->sizes[layer].n_ff, l->up_scale, w->a->up);
+}
+
+/* x += norm(norm(down . activation) + norm(experts)) */
+static void add_down_and_experts(writer *w, uint32_t layer, uint32_t rows, float *x) {
+    const llmc_layer *l = layer_of(w, layer);
+    uint32_t width = w->h->width;
+    llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->sizes[layer].n_ff, w->a->gate);
+    llmc_add_part(m, l->w_down, l->b_down, w->a->branch);
+    m->input = LLMC_INPUT_ACTIVATION;
+    m->activation = (int)w->h->activation;
+    m->up = w->a->up;
+    llmc_write_norm(w, rows, width, l->beside_post_norm, NULL, w->a->branch, w->a->sum);
+    llmc_write_experts_beside(w, l, rows, x, w->a->branch);
+    llmc_write_norm(w, rows, width, l->experts_post_norm, NULL, w->a->branch, w->a->sum)->accumulate = 1;
+    llmc_write_norm(w, rows, width, l->ffn_post_norm, NULL, w->a->sum, x)->accumulate = 1;
 }
 
 static void add_down(writer *w, uint32_t layer, uint32_t rows, float *x) {
-    const llmc_layer *l = &w->parts->weights->layers[layer];
-    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS) {
-        llmc_write_experts_sum(w, l, rows, x);
+    const llmc_layer *l = layer_of(w, layer);
+    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS && w->h->arch->experts_beside) {
+        add_down_and_experts(w, layer, rows, x);
         return;
     }
-    llmc_op_matmul *m = llmc_write_residual(w, rows, w->h->n_ff, w->a->gate, l->w_down, l->b_down, l->ffn_post_norm, x);
+    if (w->h->layer[layer] & LLMC_LAYER_EXPERTS) {
+        llmc_write_experts_sum(w, l, rows, x);
+        add_norm_of_sum(w, rows, l->ffn_sum_norm, l->ffn_sum_norm_bias, x);
+        return;
+    }
+    llmc_op_matmul *m = llmc_write_residual(w, rows, w->h->sizes[layer].n_ff, w->a->gate, l->w_down, l->b_down,
+                                            l->ffn_post_norm, l->down_scale, x);
     m->input = LLMC_INPUT_ACTIVATION;
-    m->activation = w->h->arch->activation;
+    m->activation = (int)w->h->activation;
+    m->xielu = &l->xielu;
+    m->norm = l->ffn_sub_norm;
+    m->eps = w->h->norm_eps;
     m->up = w->a->up;
     add_norm_of_sum(w, rows, l->ffn_sum_norm, l->ffn_sum_norm_bias, x);
 }
@@ -270,32 +383,56 @@ typedef struct layer_rows {
     float *x;
 } layer_rows;
 
-static uint32_t attended_width(const llmc_hparams *h) {
-    return h->n_heads * (h->latent.kv_rank ? h->latent.value_length : h->head_dim);
+static uint32_t attended_width(const llmc_hparams *h, uint32_t layer) {
+    return h->latent.kv_rank ? h->n_heads * h->latent.value_length : llmc_q_rows(h, layer);
 }
 
 static void add_out(writer *w, uint32_t layer, const layer_rows *r) {
     const llmc_hparams *h = w->h;
-    const llmc_layer *l = &w->parts->weights->layers[layer];
+    const llmc_layer *l = layer_of(w, layer);
     if (h->layer[layer] & LLMC_LAYER_ATTENDS) {
-        (void)llmc_write_residual(w, r->n, attended_width(h), r->attended, l->wo, l->bo, l->attn_post_norm, r->x);
+        llmc_op_matmul *m = llmc_write_residual(w, r->n, attended_width(h, layer), r->attended, l->wo, l->bo, l->attn_post_norm,
+                                                l->wo_scale, r->x);
+        llmc_norm_input(w, m, l->attn_sub_norm, NULL);
+    } else if (l->wo) { /* in the place of attention */
+        llmc_write_norm(w, r->n, h->width, l->attn_norm, l->attn_norm_bias, r->x, w->a->normed);
+        (void)llmc_write_residual(w, r->n, h->width, w->a->normed, l->wo, l->bo, l->attn_post_norm, NULL, r->x);
     }
     if (h->layer[layer] & LLMC_LAYER_RECURRENT) {
-        (void)llmc_write_residual(w, r->n, llmc_mixer_width(h), r->recurred, l->mixer_out, NULL, l->attn_post_norm, r->x);
+        (void)llmc_write_residual(w, r->n, llmc_mixer_width(h), r->recurred, l->mixer_out, NULL, l->attn_post_norm, NULL, r->x);
     }
     add_norm_of_sum(w, r->n, l->attn_sum_norm, l->attn_sum_norm_bias, r->x);
+}
+
+/* x += norm((gelu(gate . x) * the layer's input) . out^T); rows are all tokens. */
+static void add_layer_embedding(writer *w, uint32_t layer, uint32_t rows, float *x) {
+    const llmc_layer *l = layer_of(w, layer);
+    uint32_t one = w->h->layer_embedding, all = one * w->h->n_layers;
+    llmc_add_part(llmc_write_matmul(w, rows, w->h->width, x), l->embedding_gate, NULL, w->a->gate);
+    llmc_write_blocks(w, rows, 1, one, w->a->layer_inputs + (size_t)layer * one, all, one, w->a->up, one);
+    llmc_op_matmul *m = llmc_write_residual(w, rows, one, w->a->gate, l->embedding_out, NULL, l->embedding_norm, NULL, x);
+    m->input = LLMC_INPUT_ACTIVATION;
+    m->activation = LLMC_GEGLU;
+    m->up = w->a->up;
+}
+
+static int ends_loop(const llmc_hparams *h, uint32_t layer) {
+    return h->loop_norm && (layer + 1) % h->n_file_layers == 0 && layer + 1 < h->n_layers;
 }
 
 /* x += attended . wo, then the feed-forward. Where both read the layer's input, the feed-forward reads it before anything is
  * added. */
 static void add_rest_of_layer(writer *w, uint32_t layer, const layer_rows *r) {
-    const llmc_layer *l = &w->parts->weights->layers[layer];
+    const llmc_layer *l = layer_of(w, layer);
     int feeds = w->h->layer[layer] & LLMC_LAYER_FEEDS;
     int parallel = feeds && (w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm));
     if (parallel) add_up(w, layer, r->n, r->x);
     add_out(w, layer, r);
     if (feeds && !parallel) add_up(w, layer, r->n, r->x);
     if (feeds) add_down(w, layer, r->n, r->x);
+    if (w->h->layer_embedding) add_layer_embedding(w, layer, r->n, r->x);
+    scale_by(w, r->n, w->h->width, l->layer_scale, r->x);
+    if (ends_loop(w->h, layer)) add_norm_of_sum(w, r->n, w->parts->weights->output_norm, NULL, r->x);
 }
 
 llmc_state_place llmc_state_of(const writer *w, uint32_t layer) {
@@ -355,7 +492,7 @@ static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
 static void add_logits(writer *w, uint32_t rows, const float *x) {
     const llmc_weights *weights = w->parts->weights;
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
-    llmc_norm_input(w, m, weights->output_norm, weights->output_norm_bias);
+    llmc_norm_input(w, m, or_ones(w, weights->output_norm), weights->output_norm_bias);
     llmc_add_part(m, weights->output ? weights->output : weights->token_embd, weights->output_bias, w->a->logits);
     scale_rows(w, rows, w->h->n_vocab, w->h->logit_scale, w->a->logits);
     if (w->h->logit_cap == 0) return;
@@ -363,9 +500,9 @@ static void add_logits(writer *w, uint32_t rows, const float *x) {
     *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* No layer writes more than 28 operations; six before, three gathers, a norm, and the logits in three. */
+/* No layer writes more than 36 operations; thirteen before, three gathers, a norm, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 28 * n_layers + 13;
+    return 36 * n_layers + 24;
 }
 
 /* The last layer and what follows, where every row is wanted. */
@@ -373,7 +510,7 @@ static uint32_t add_hidden(writer *w, uint32_t n_outputs, const layer_rows *all)
     const llmc_weights *weights = w->parts->weights;
     add_rest_of_layer(w, w->h->n_layers - 1, all);
     if (n_outputs > 0) add_gather(w, w->h->width, all->x, w->a->x_out);
-    add_norm_of_sum(w, all->n, weights->output_norm, weights->output_norm_bias, all->x);
+    add_norm_of_sum(w, all->n, or_ones(w, weights->output_norm), weights->output_norm_bias, all->x);
     if (n_outputs > 0) add_logits(w, n_outputs, w->a->x_out);
     return w->n;
 }
@@ -382,8 +519,14 @@ static uint32_t add_hidden(writer *w, uint32_t n_outputs, const layer_rows *all)
 static void add_gathers(writer *w, uint32_t layer, const layer_rows *all) {
     const llmc_hparams *h = w->h;
     add_gather(w, h->width, all->x, w->a->x_out);
-    if (h->layer[layer] & LLMC_LAYER_ATTENDS) add_gather(w, attended_width(h), all->attended, w->a->attended_out);
+    if (h->layer[layer] & LLMC_LAYER_ATTENDS) add_gather(w, attended_width(h, layer), all->attended, w->a->attended_out);
     if (h->layer[layer] & LLMC_LAYER_RECURRENT) add_gather(w, llmc_mixer_width(h), all->recurred, w->a->recurred_out);
+}
+
+static uint32_t last_that_stores(const llmc_hparams *h) {
+    uint32_t layer = h->n_layers - 1;
+    while (layer > 0 && !llmc_stores_kv(h, layer) && !(h->layer[layer] & LLMC_LAYER_RECURRENT)) layer--;
+    return layer;
 }
 
 uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32_t n_outputs, int hidden, llmc_op *ops) {
@@ -394,6 +537,8 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
     const layer_rows all = {
         .n = n_tokens, .attended = h->latent.kv_rank ? a->q : a->attended, .recurred = a->recurred, .x = a->x};
     const layer_rows out = {.n = n_outputs, .attended = a->attended_out, .recurred = a->recurred_out, .x = a->x_out};
+    int only_stores = n_outputs == 0 && !hidden; /* nobody reads x: K and V and states are what such a step is for */
+    if (only_stores) last = last_that_stores(h);
 
     add_embeddings(&w, n_tokens);
     add_rope_tables(&w);
@@ -403,9 +548,9 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
         add_rest_of_layer(&w, layer, &all);
     }
     add_store(&w, last, n_tokens);
-    if (n_outputs == 0 && !hidden) return w.n; /* nobody reads x any more: K and V and states are what such a step is for */
+    if (only_stores) return w.n;
     add_attention(&w, last, n_tokens);
-    if (hidden) return add_hidden(&w, n_outputs, &all);
+    if (hidden || h->layer_embedding) return add_hidden(&w, n_outputs, &all);
     add_gathers(&w, last, &all);
     add_rest_of_layer(&w, last, &out);
     add_logits(&w, n_outputs, a->x_out);

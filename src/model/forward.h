@@ -4,7 +4,7 @@
 
 #include "model/weights.h"
 
-enum { LLMC_ACTIVATIONS = 22 };
+enum { LLMC_ACTIVATIONS = 25 };
 
 /* Device arrays, rows are tokens of the step (T at most) or rows whose logits are wanted (R at most). q = n_heads * head_dim,
  * kv = n_kv_heads * head_dim. Those that a model does not use have one element. */
@@ -20,6 +20,9 @@ typedef union llmc_activations {
         float *gate, *up;     /* (T, n_ff), or (T * n_used, n_ff of experts) by slot */
         float *normed;        /* (T, width) what router and experts read */
         float *branch;        /* (T, width) what is added to x, where it is normed or scaled first */
+        float *sum;           /* (T, width) of a feed-forward and the experts beside it */
+        float *layer_inputs;  /* (T, n_layers, layer_embedding) a token's embedding in each layer */
+        float *layer_proj;    /* the same, of what is added to it */
         float *router;        /* (T, n_experts) */
         float *routes;        /* llmc_routes_floats */
         float *narrow;        /* (T, experts' width) where that is not x's */

@@ -14,7 +14,8 @@ enum {
     LLMC_MAX_VOCAB = 1 << 24,
     LLMC_MAX_CONTEXT = 1 << 28,
     LLMC_MAX_EXPERTS = 1024,
-    LLMC_MAX_STATE = 4096
+    LLMC_MAX_STATE = 4096,
+    LLMC_MAX_LAYER_EMBEDDING = 1 << 13 /* times layers fits a width */
 };
 
 enum { LLMC_KEY_SIZE = 96 };
@@ -46,7 +47,11 @@ void llmc_require_u32(llmc_key_reader *reader, const char *name, uint32_t *value
 void llmc_read_u32_or_array(llmc_key_reader *reader, const char *name, uint32_t *value, uint32_t n_layers, uint32_t min,
                             uint32_t max, uint8_t *none);
 
-/* Marks the layers for which an array is not 0. Returns 0 if the file has no such array. */
+/* One number for all layers, or one a layer, into values (n_layers). Returns 0 if the file has no such key. */
+int llmc_read_u32_of_layers(llmc_key_reader *reader, const char *name, uint32_t *values, uint32_t n_layers, uint32_t min,
+                            uint32_t max);
+
+/* Marks the layers for which an array of numbers or booleans is not 0. Returns 0 if the file has no such array. */
 int llmc_mark_by_array(llmc_key_reader *reader, const char *name, llmc_hparams *hparams, uint8_t flag);
 
 /* The parts, in the order in which they need each other. */
@@ -55,6 +60,7 @@ void llmc_read_windows(llmc_key_reader *reader, llmc_hparams *hparams);
 void llmc_read_experts(llmc_key_reader *reader, llmc_hparams *hparams);
 void llmc_read_latent(llmc_key_reader *reader, llmc_hparams *hparams);
 void llmc_read_recurrent(llmc_key_reader *reader, llmc_hparams *hparams);
-void llmc_mark_turning(llmc_hparams *hparams);
+void llmc_mark_turning(llmc_key_reader *reader, llmc_hparams *hparams);
+int llmc_has_alibi(const llmc_hparams *hparams); /* not by a key */
 
 #endif

@@ -90,6 +90,29 @@ void llmc_read_u32_or_array(llmc_key_reader *reader, const char *name, uint32_t 
     if (reader->status == LLMCALL_OK && n_seen > 0) llmc_check_range(reader, *value, min, max);
 }
 
+int llmc_read_u32_of_layers(llmc_key_reader *reader, const char *name, uint32_t *values, uint32_t n_layers, uint32_t min,
+                            uint32_t max) {
+    llmc_gguf_array array;
+    int found = 0;
+    if (reader->status != LLMCALL_OK) return 0;
+    if (llmc_gguf_get_array(reader->gguf, llmc_key_of(reader, name), &array, &found, NULL) != LLMCALL_OK || !found) {
+        reader->status = llmc_gguf_get_u32(reader->gguf, reader->key, &values[0], &found, reader->error);
+        if (reader->status == LLMCALL_OK && found) llmc_check_range(reader, values[0], min, max);
+        for (uint32_t i = 1; i < n_layers && found; i++) values[i] = values[0];
+        return found;
+    }
+    if (array.count != n_layers) {
+        reader->status =
+            llmc_fail(reader->error, LLMCALL_E_FORMAT, NULL, reader->key,
+                      "%s has %zu elements; expected one for each of %u layers.", reader->key, array.count, n_layers);
+    }
+    for (uint32_t i = 0; i < n_layers && reader->status == LLMCALL_OK; i++) {
+        reader->status = llmc_gguf_array_u32(&array, i, &values[i], reader->error);
+        if (reader->status == LLMCALL_OK) llmc_check_range(reader, values[i], min, max);
+    }
+    return 1;
+}
+
 int llmc_mark_by_array(llmc_key_reader *reader, const char *name, llmc_hparams *h, uint8_t flag) {
     llmc_gguf_array array;
     int found = 0;
@@ -100,7 +123,8 @@ int llmc_mark_by_array(llmc_key_reader *reader, const char *name, llmc_hparams *
     }
     for (uint32_t i = 0; i < h->n_layers && reader->status == LLMCALL_OK; i++) {
         uint32_t set = 0;
-        reader->status = llmc_gguf_array_u32(&array, i, &set, reader->error);
+        if (array.element_type == LLMC_GGUF_BOOL) set = array.data[i];
+        else reader->status = llmc_gguf_array_u32(&array, i, &set, reader->error);
         if (set) h->layer[i] |= flag;
     }
     return 1;

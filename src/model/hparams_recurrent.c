@@ -20,8 +20,9 @@ static void mark_attending(llmc_hparams *h) {
     for (uint32_t i = 0; i < h->n_layers; i++) {
         int alone = h->arch->feeding == LLMC_FEEDING_ALONE && h->layer[i] & LLMC_LAYER_FEEDS;
         int beside = h->arch->recurrence == LLMC_RECURRENT_BESIDE;
+        int idle = h->arch->may_idle && h->sizes[i].n_kv_heads == 0;
         if (alone) h->layer[i] &= (uint8_t)~LLMC_LAYER_RECURRENT;
-        else if (beside || !(h->layer[i] & LLMC_LAYER_RECURRENT)) h->layer[i] |= LLMC_LAYER_ATTENDS;
+        else if (!idle && (beside || !(h->layer[i] & LLMC_LAYER_RECURRENT))) h->layer[i] |= LLMC_LAYER_ATTENDS;
     }
 }
 
@@ -29,9 +30,9 @@ void llmc_hparams_place_layers(llmc_hparams *h, int windows_apart) {
     uint16_t n_recurrent = 0, n_rows[2] = {0}; /* those in the first store, and in that of layers with a window */
     h->windows_apart = windows_apart;
     for (uint32_t i = 0; i < h->n_layers; i++) {
-        int apart = windows_apart && h->layer[i] & LLMC_LAYER_WINDOW;
+        int apart = windows_apart && h->layer[i] & LLMC_LAYER_WINDOW, attends = h->layer[i] & LLMC_LAYER_ATTENDS;
         if (h->layer[i] & LLMC_LAYER_RECURRENT) h->state_place[i] = n_recurrent++;
-        if (h->layer[i] & LLMC_LAYER_ATTENDS) h->place[i] = n_rows[apart]++;
+        if (attends) h->place[i] = llmc_stores_kv(h, i) ? n_rows[apart]++ : h->place[llmc_kv_source(h, i)];
     }
     h->recurrent.n_layers = n_recurrent;
     h->n_kv_layers = n_rows[0];

@@ -44,6 +44,11 @@ static void read_rope_alpha(llmc_key_reader *reader, llmc_rope_params *rope) {
     if (alpha > 0 && rope->n_rot > 2) rope->base *= powf(alpha, (float)rope->n_rot / (float)(rope->n_rot - 2));
 }
 
+int llmc_has_alibi(const llmc_hparams *h) {
+    uint32_t layers = h->arch->alibi_layers;
+    return h->arch->alibi == LLMC_REQUIRED && (layers == 0 || layers == h->n_layers);
+}
+
 static void read_rope_kind(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_gguf_array sections;
     int found = 0, turns = 1;
@@ -54,8 +59,9 @@ static void read_rope_kind(llmc_key_reader *reader, llmc_hparams *h) {
         found) {
         h->rope_kind = h->arch->rope_of_sections;
     }
-    if (h->arch->multipliers) llmc_read_bool(reader, "rope.scaling.finetuned", &turns);
-    if (!turns) h->rope_kind = LLMC_ROPE_NONE;
+    if (h->arch->multipliers && !h->arch->scaled_depth && !h->arch->rope_pattern)
+        llmc_read_bool(reader, "rope.scaling.finetuned", &turns);
+    if (!turns || llmc_has_alibi(h)) h->rope_kind = LLMC_ROPE_NONE;
 }
 
 void llmc_read_rope(llmc_key_reader *reader, llmc_hparams *h) {
@@ -97,16 +103,22 @@ static void read_window_rope(llmc_key_reader *reader, llmc_hparams *h) {
         h->window_rope.attention_factor = 1;
     }
     llmc_read_f32(reader, "rope.freq_base_swa", &h->window_rope.base, 1.0f, 1e12f, &found);
+    if (!h->arch->window_head_dims || h->rope.n_rot == 0) return;
+    llmc_read_u32(reader, "rope.dimension_count_swa", &h->window_rope.n_rot, 2, LLMC_MAX_HEAD_DIM);
+    llmc_key_of(reader, "rope.dimension_count_swa");
+    if (reader->status == LLMCALL_OK && (h->window_rope.n_rot % 2 || h->window_rope.n_rot > h->window_head_dim)) {
+        llmc_fail_u32(reader, h->window_rope.n_rot, "an even number up to the length of keys");
+    }
 }
 
-/* attention.sliding_window_pattern: a flag a layer, or n: of n layers the last has no window. */
+/* attention.sliding_window_pattern: a flag a layer, or n: of n layers the last, or the first, has no window. */
 static void mark_windows(llmc_key_reader *reader, llmc_hparams *h) {
     uint32_t pattern = h->arch->window_pattern;
     const char *name = "attention.sliding_window_pattern";
     if (reader->status != LLMCALL_OK || llmc_mark_by_array(reader, name, h, LLMC_LAYER_WINDOW)) return;
     llmc_read_u32(reader, name, &pattern, 0, LLMC_MAX_LAYERS);
     for (uint32_t i = 0; i < h->n_layers; i++) {
-        if (pattern == 0 || i % pattern != pattern - 1) h->layer[i] |= LLMC_LAYER_WINDOW;
+        if (pattern == 0 || i % pattern != (h->arch->window_not_first ? 0 : pattern - 1)) h->layer[i] |= LLMC_LAYER_WINDOW;
     }
 }
 
@@ -120,8 +132,9 @@ void llmc_read_windows(llmc_key_reader *reader, llmc_hparams *h) {
     read_window_rope(reader, h);
 }
 
-void llmc_mark_turning(llmc_hparams *h) {
+void llmc_mark_turning(llmc_key_reader *reader, llmc_hparams *h) {
     uint32_t step = h->arch->no_rope_step;
+    if (h->arch->rope_pattern && llmc_mark_by_array(reader, "attention.rope_pattern", h, LLMC_LAYER_TURNS)) return;
     for (uint32_t i = 0; i < h->n_layers; i++) {
         int turns = h->rope_kind != LLMC_ROPE_NONE && (step == 0 || (i + 1) % step != 0);
         if (h->arch->only_windows_turn && h->window && !(h->layer[i] & LLMC_LAYER_WINDOW)) turns = 0;

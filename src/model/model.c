@@ -292,6 +292,16 @@ const float *llmc_model_hidden(const llmc_model *model) {
     return model->hidden;
 }
 
+llmcall_status llmc_model_project(const llmc_model *model, float *rows, size_t n, llmcall_error *error) {
+    const llmc_head *head = &model->head;
+    if (!head->dense_2 && !head->dense_3) return LLMCALL_OK;
+    float *scratch = llmc_alloc_array(model->env, (size_t)head->n_dense + head->width, sizeof *scratch);
+    if (!scratch) return llmc_fail_memory(error, "the vectors");
+    for (size_t i = 0; i < n; i++) llmc_head_project(head, rows + i * head->width, scratch);
+    llmc_free(model->env, scratch);
+    return LLMCALL_OK;
+}
+
 llmcall_status llmc_model_rank(const llmc_model *model, const float *rows, size_t n, float *scores, llmcall_error *error) {
     const llmc_head *head = &model->head;
     if (head->n_inner + head->n_out == 0)

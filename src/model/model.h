@@ -31,6 +31,7 @@ typedef struct llmc_model_shape {
     int32_t pooling;          /* LLMCALL_POOLING_* that the file names, AUTO if none */
     uint32_t n_token_types;   /* of an encoder: values that batch->types may have; else 0 */
     int pair_separator;       /* one more separator stands between the texts of a pair */
+    int32_t rank_pooling;     /* of what that head reads */
     int ranks;                /* has a head for llmc_model_rank */
     uint32_t max_step_tokens; /* limits->max_step_tokens; of a model that is not causal at least max_context */
 } llmc_model_shape;
@@ -67,6 +68,10 @@ llmcall_status llmc_model_run(llmc_model *model, const llmc_batch *batch, const 
 /* After a run with batch->hidden: the rows of all its tokens behind the last layer and the final norm, (n_tokens, width), host
  * memory, valid until the next run. */
 const float *llmc_model_hidden(const llmc_model *model);
+
+/* n pooled rows (n, width) to the vectors that the model was trained to give, in place; as they are without matrices for that. Any
+ * thread. */
+llmcall_status llmc_model_project(const llmc_model *model, float *rows, size_t n, llmcall_error *error);
 
 /* Scores of n rows (n, width), each of one document's pooled row, by the model's head. Any thread. LLMCALL_E_UNSUPPORTED without
  * a head. */

@@ -32,10 +32,20 @@ void llmc_norm_input(const llmc_op_writer *w, llmc_op_matmul *m, const float *no
 llmc_op_norm *llmc_write_norm(llmc_op_writer *w, uint32_t rows, uint32_t width, const float *norm, const float *bias,
                               const float *src, float *dst);
 
-/* x += residual_scale * norm(activated src . weight^T + bias), norm NULL: without. The caller sets the input of the matmul that
+/* The same n_blocks parts of each row, from src, src_row floats from row to row and src_step from part to part, to dst, dst_step from
+ * part to part. */
+void llmc_write_blocks(llmc_op_writer *w, uint32_t rows, uint32_t n_blocks, uint32_t block, const float *src, uint32_t src_row,
+                       uint32_t src_step, float *dst, uint32_t dst_step);
+
+/* x += residual_scale * factor * norm(activated src . weight^T + bias), norm NULL: without, factor NULL: without, a number on the
+ * device. The caller sets the input of the matmul that
  * is returned. */
 llmc_op_matmul *llmc_write_residual(llmc_op_writer *w, uint32_t rows, uint32_t width, const float *src,
-                                    const llmc_weight *weight, const float *bias, const float *norm, float *x);
+                                    const llmc_weight *weight, const float *bias, const float *norm, const float *factor,
+                                    float *x);
+
+/* Of experts that read x by norms of their own, into dst. */
+void llmc_write_experts_beside(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, const float *x, float *dst);
 
 /* The feed-forward of one layer by experts: up to the sum, and the sum. */
 void llmc_write_experts(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, const float *x);

@@ -28,15 +28,22 @@ enum { NAME_SIZE = 96 };
     { name, slot, LLMC_TENSOR_STACK, count, rows, cols, need, first, total }
 
 static const llmc_tensor_row global_tensors[] = {
-    MATRIX("token_embd.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_ALWAYS),
+    MATRIX("token_embd.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_EMBEDDINGS),
+    MATRIX("output.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_EMBEDS),
     MATRIX("position_embd.weight", GLOBAL(positions), LLMC_DIM_CONTEXT, LLMC_DIM_WIDTH, LLMC_NEED_POSITIONS),
     MATRIX("token_types.weight", GLOBAL(token_types), LLMC_DIM_TOKEN_TYPES, LLMC_DIM_WIDTH, LLMC_NEED_ENCODER_OPTIONAL),
-    VECTOR("token_embd_norm.weight", GLOBAL(embd_norm), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
-    VECTOR("token_embd_norm.bias", GLOBAL(embd_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
+    VECTOR("token_embd_norm.weight", GLOBAL(embd_norm), LLMC_DIM_WIDTH, LLMC_NEED_EMBD_NORM),
+    VECTOR("token_embd_norm.bias", GLOBAL(embd_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_EMBD_NORM_BIAS),
+    MATRIX("per_layer_token_embd.weight", GLOBAL(layer_embeddings), LLMC_DIM_VOCAB, LLMC_DIM_LAYER_EMBEDDINGS,
+           LLMC_NEED_LAYER_EMBEDDINGS),
+    MATRIX("per_layer_model_proj.weight", GLOBAL(layer_proj), LLMC_DIM_LAYER_EMBEDDINGS, LLMC_DIM_WIDTH,
+           LLMC_NEED_LAYER_EMBEDDINGS),
+    VECTOR("per_layer_proj_norm.weight", GLOBAL(layer_proj_norm), LLMC_DIM_LAYER_EMBEDDING, LLMC_NEED_LAYER_EMBEDDINGS),
     VECTOR("output_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM),
     VECTOR("token_embd_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM_AS_EMBD),
+    VECTOR("enc.output_norm.weight", GLOBAL(output_norm), LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_NORM_AS_ENC),
     VECTOR("output_norm.bias", GLOBAL(output_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
-    MATRIX("output.weight", GLOBAL(output), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
+    MATRIX("output.weight", GLOBAL(output), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT),
     VECTOR("output.bias", GLOBAL(output_bias), LLMC_DIM_VOCAB, LLMC_NEED_OUTPUT_BIAS),
 };
 
@@ -49,12 +56,15 @@ static const llmc_tensor_row rope_factors[LLMC_N_ROPE_FACTORS] = {
 static const llmc_tensor_row layer_tensors[] = {
     VECTOR("attn_norm.weight", LAYER(attn_norm), LLMC_DIM_WIDTH, LLMC_NEED_ATTN_NORM),
     VECTOR("attn_norm.bias", LAYER(attn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_NORM_BIAS),
-    VECTOR("attn_norm_2.weight", LAYER(attn_norm_2), LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
-    VECTOR("attn_norm_2.bias", LAYER(attn_norm_2_bias), LLMC_DIM_WIDTH, LLMC_NEED_OPTIONAL),
+    VECTOR("attn_norm_2.weight", LAYER(attn_norm_2), LLMC_DIM_WIDTH, LLMC_NEED_ATTN_NORM_2),
+    VECTOR("attn_norm_2.bias", LAYER(attn_norm_2_bias), LLMC_DIM_WIDTH, LLMC_NEED_ATTN_NORM_2),
     MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_Q),
     MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q_GATED, LLMC_DIM_WIDTH, LLMC_NEED_Q_GATED),
-    MATRIX("attn_k.weight", LAYER(wk), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
-    MATRIX("attn_v.weight", LAYER(wv), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV),
+    MATRIX("attn_k.weight", LAYER(wk), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_K),
+    MATRIX("attn_v.weight", LAYER(wv), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_V),
+    MATRIX("attn_k.weight", LLMC_SLOT_NONE, LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_SPARE_KV),
+    MATRIX("attn_v.weight", LLMC_SLOT_NONE, LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_SPARE_KV),
+    VECTOR("attn_k_norm.weight", LLMC_SLOT_NONE, LLMC_DIM_HEAD, LLMC_NEED_SPARE_KV),
     MATRIX_OF("attn_qkv.weight", LAYER(wq), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_NONE, LLMC_DIM_QKV),
     MATRIX_OF("attn_qkv.weight", LAYER(wk), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_Q, LLMC_DIM_QKV),
     MATRIX_OF("attn_qkv.weight", LAYER(wv), LLMC_DIM_KV, LLMC_DIM_WIDTH, LLMC_NEED_QKV_FUSED, LLMC_DIM_Q_KV, LLMC_DIM_QKV),
@@ -65,7 +75,7 @@ static const llmc_tensor_row layer_tensors[] = {
     VECTOR_OF("attn_qkv.bias", LAYER(bk), LLMC_DIM_KV, LLMC_NEED_QKV_FUSED_BIAS, LLMC_DIM_Q, LLMC_DIM_QKV),
     VECTOR_OF("attn_qkv.bias", LAYER(bv), LLMC_DIM_KV, LLMC_NEED_QKV_FUSED_BIAS, LLMC_DIM_Q_KV, LLMC_DIM_QKV),
     VECTOR("attn_q_norm.weight", LAYER(q_norm), LLMC_DIM_HEAD, LLMC_NEED_HEAD_NORM),
-    VECTOR("attn_k_norm.weight", LAYER(k_norm), LLMC_DIM_HEAD, LLMC_NEED_HEAD_NORM),
+    VECTOR("attn_k_norm.weight", LAYER(k_norm), LLMC_DIM_HEAD, LLMC_NEED_KEY_NORM),
     VECTOR("attn_q_norm.weight", LAYER(q_norm), LLMC_DIM_Q, LLMC_NEED_ROW_NORM),
     VECTOR("attn_k_norm.weight", LAYER(k_norm), LLMC_DIM_KV, LLMC_NEED_ROW_NORM),
     VECTORS("attn_q_norm.weight", LAYER(q_norm), LLMC_DIM_HEADS, LLMC_DIM_HEAD, LLMC_NEED_EACH_NORM),
@@ -81,12 +91,15 @@ static const llmc_tensor_row layer_tensors[] = {
     STACK("attn_v_b.weight", LAYER(v_b), LLMC_DIM_HEADS, LLMC_DIM_VALUE_LATENT, LLMC_DIM_KV_RANK, LLMC_NEED_LATENT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_Q, LLMC_NEED_OUT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_ATTENDED_LATENT, LLMC_NEED_LATENT),
+    MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_INSTEAD),
     VECTOR("attn_output.bias", LAYER(bo), LLMC_DIM_WIDTH, LLMC_NEED_OUT_BIAS),
     VECTOR("attn_output_norm.weight", LAYER(attn_sum_norm), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("attn_output_norm.bias", LAYER(attn_sum_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("layer_output_norm.weight", LAYER(ffn_sum_norm), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("layer_output_norm.bias", LAYER(ffn_sum_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_ENCODER),
     VECTOR("post_attention_norm.weight", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
+    VECTOR("post_attention_norm", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS_BARE),
+    VECTOR("post_ffw_norm", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS_BARE),
     VECTOR("ffn_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM),
     VECTOR("ffn_norm", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BARE),
     VECTOR("ffn_norm.bias", LAYER(ffn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BIAS),
@@ -101,8 +114,28 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX_OF("ffn_up.weight", LAYER(w_up), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE_UP_FUSED, LLMC_DIM_FF, LLMC_DIM_FF_2),
     MATRIX("ffn_down.weight", LAYER(w_down), LLMC_DIM_WIDTH, LLMC_DIM_FF, LLMC_NEED_DOWN),
     VECTOR("ffn_gate.bias", LAYER(b_gate), LLMC_DIM_FF, LLMC_NEED_GATE_BIAS),
-    VECTOR("ffn_up.bias", LAYER(b_up), LLMC_DIM_FF, LLMC_NEED_FFN_BIAS),
-    VECTOR("ffn_down.bias", LAYER(b_down), LLMC_DIM_WIDTH, LLMC_NEED_FFN_BIAS),
+    VECTOR("ffn_up.bias", LAYER(b_up), LLMC_DIM_FF, LLMC_NEED_UP_BIAS),
+    VECTOR_OF("ffn_up.bias", LAYER(b_gate), LLMC_DIM_FF, LLMC_NEED_GATE_UP_FUSED_BIAS, LLMC_DIM_NONE, LLMC_DIM_FF_2),
+    VECTOR_OF("ffn_up.bias", LAYER(b_up), LLMC_DIM_FF, LLMC_NEED_GATE_UP_FUSED_BIAS, LLMC_DIM_FF, LLMC_DIM_FF_2),
+    VECTOR("ffn_down.bias", LAYER(b_down), LLMC_DIM_WIDTH, LLMC_NEED_DOWN_BIAS),
+    MATRIX("inp_gate.weight", LAYER(embedding_gate), LLMC_DIM_LAYER_EMBEDDING, LLMC_DIM_WIDTH, LLMC_NEED_LAYER_EMBEDDINGS),
+    MATRIX("proj.weight", LAYER(embedding_out), LLMC_DIM_WIDTH, LLMC_DIM_LAYER_EMBEDDING, LLMC_NEED_LAYER_EMBEDDINGS),
+    VECTOR("post_norm.weight", LAYER(embedding_norm), LLMC_DIM_WIDTH, LLMC_NEED_LAYER_EMBEDDINGS),
+    VECTOR("attn_sub_norm.weight", LAYER(attn_sub_norm), LLMC_DIM_Q, LLMC_NEED_SUB_NORMS),
+    VECTOR("ffn_sub_norm.weight", LAYER(ffn_sub_norm), LLMC_DIM_FF, LLMC_NEED_SUB_NORMS),
+    VECTOR("attn_q.scale", LAYER(wq_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("attn_k.scale", LAYER(wk_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("attn_v.scale", LAYER(wv_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("attn_output.scale", LAYER(wo_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("ffn_gate.scale", LAYER(gate_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("ffn_up.scale", LAYER(up_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("ffn_down.scale", LAYER(down_scale), LLMC_DIM_NONE, LLMC_NEED_SCALES),
+    VECTOR("layer_output_scale.weight", LAYER(layer_scale), LLMC_DIM_NONE, LLMC_NEED_LAYER_SCALE),
+    VECTOR("ffn_gate_inp.scale", LAYER(router_norm), LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_BESIDE),
+    VECTOR("pre_ffw_norm_2.weight", LAYER(experts_norm), LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_BESIDE),
+    VECTOR("post_ffw_norm_1.weight", LAYER(beside_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_BESIDE),
+    VECTOR("post_ffw_norm_2.weight", LAYER(experts_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_BESIDE),
+    VECTOR("ffn_down_exps.scale", LAYER(experts_factors), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_BESIDE_OPTIONAL),
     MATRIX("ffn_gate_inp.weight", LAYER(router), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS),
     VECTOR("ffn_gate_inp.bias", LAYER(router_bias), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_BIAS),
     VECTOR("exp_probs_b.bias", LAYER(router_selection), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_SELECTION),
@@ -122,7 +155,11 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("ffn_latent_down.weight", LAYER(experts_in), LLMC_DIM_EXPERT_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS_NARROW),
     MATRIX("ffn_latent_up.weight", LAYER(experts_out), LLMC_DIM_WIDTH, LLMC_DIM_EXPERT_WIDTH, LLMC_NEED_EXPERTS_NARROW),
     MATRIX("ffn_gate_shexp.weight", LAYER(gate_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATED),
-    MATRIX("ffn_up_shexp.weight", LAYER(up_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED),
+    MATRIX("ffn_up_shexp.weight", LAYER(up_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_UP),
+    MATRIX_OF("ffn_up_shexp.weight", LAYER(gate_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATE_UP_FUSED,
+              LLMC_DIM_NONE, LLMC_DIM_SHARED_FF_2),
+    MATRIX_OF("ffn_up_shexp.weight", LAYER(up_shared), LLMC_DIM_SHARED_FF, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATE_UP_FUSED,
+              LLMC_DIM_SHARED_FF, LLMC_DIM_SHARED_FF_2),
     MATRIX("ffn_down_shexp.weight", LAYER(down_shared), LLMC_DIM_WIDTH, LLMC_DIM_SHARED_FF, LLMC_NEED_SHARED),
     MATRIX("ffn_gate_inp_shexp.weight", LAYER(shared_router), LLMC_DIM_NONE, LLMC_DIM_WIDTH, LLMC_NEED_SHARED_GATE),
     MATRIX("shortconv.in_proj.weight", LAYER(mixer_in), LLMC_DIM_WIDTH_3, LLMC_DIM_WIDTH, LLMC_NEED_CONV),
@@ -221,8 +258,10 @@ int llmc_tensor_ignored(const char *name) {
     return 0;
 }
 
-uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
-    const uint32_t q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+uint32_t llmc_dim_size(const llmc_layer_facts *f, llmc_dim d) {
+    const llmc_hparams *h = f->hparams;
+    const llmc_layer_sizes *s = &h->sizes[f->layer];
+    const uint32_t q = llmc_q_rows(h, f->layer), kv = llmc_kv_rows(h, f->layer);
 #define DIM_SIZE(name, size)                                                                                                   \
     case LLMC_DIM_##name:                                                                                                      \
         return size;
@@ -231,13 +270,13 @@ uint32_t llmc_dim_size(const llmc_hparams *h, llmc_dim d) {
     return 0;
 }
 
-uint32_t llmc_tensor_first(const llmc_hparams *h, const llmc_tensor_row *row) {
-    return row->first == LLMC_DIM_NONE ? 0 : llmc_dim_size(h, row->first);
+uint32_t llmc_tensor_first(const llmc_layer_facts *f, const llmc_tensor_row *row) {
+    return row->first == LLMC_DIM_NONE ? 0 : llmc_dim_size(f, row->first);
 }
 
-uint32_t llmc_tensor_total(const llmc_hparams *h, const llmc_tensor_row *row) {
-    if (row->total != LLMC_DIM_NONE) return llmc_dim_size(h, row->total);
-    return llmc_dim_size(h, row->kind == LLMC_TENSOR_VECTOR && row->rows == LLMC_DIM_NONE ? row->cols : row->rows);
+uint32_t llmc_tensor_total(const llmc_layer_facts *f, const llmc_tensor_row *row) {
+    if (row->total != LLMC_DIM_NONE) return llmc_dim_size(f, row->total);
+    return llmc_dim_size(f, row->kind == LLMC_TENSOR_VECTOR && row->rows == LLMC_DIM_NONE ? row->cols : row->rows);
 }
 
 static llmc_presence required_if(int condition) {
@@ -255,11 +294,13 @@ static int has_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
 }
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *h, uint32_t layer) {
-    llmc_layer_facts facts = {.hparams = h};
+    llmc_layer_facts facts = {.hparams = h, .layer = layer};
+    facts.output_embeds = h->arch->output_embeds && !llmc_gguf_find_tensor(gguf, "token_embd.weight");
     facts.attends = (h->layer[layer] & LLMC_LAYER_ATTENDS) != 0;
     facts.recurrent = (h->layer[layer] & LLMC_LAYER_RECURRENT) != 0;
     facts.feeds = (h->layer[layer] & LLMC_LAYER_FEEDS) != 0;
     facts.experts = facts.feeds && (h->layer[layer] & LLMC_LAYER_EXPERTS) != 0;
+    facts.fused_gate_up = h->arch->fused_gate_up || (h->arch->may_fuse_gate_up && !has_tensor(gguf, layer, "ffn_gate.weight"));
     facts.fused_qkv = has_tensor(gguf, layer, "attn_qkv.weight");
     facts.joined_beta_alpha = facts.recurrent && has_tensor(gguf, layer, "ssm_ba.weight");
     facts.fused_experts = facts.experts && has_tensor(gguf, layer, "ffn_gate_up_exps.weight");
@@ -268,18 +309,23 @@ llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *
 
 static llmc_presence ffn_norm_presence(const llmc_layer_facts *f) {
     const llmc_arch *a = f->hparams->arch;
-    if (!f->feeds || a->feeding == LLMC_FEEDING_ALONE) return LLMC_ABSENT;
+    if (!f->feeds || a->feeding == LLMC_FEEDING_ALONE || a->bare_norms) return LLMC_ABSENT;
     if (a->pre_norm == LLMC_PRE_NORM_OPTIONAL) return LLMC_OPTIONAL;
     return required_if(a->pre_norm == LLMC_PRE_NORM_BOTH);
 }
 
 llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) {
     const llmc_arch *a = f->hparams->arch;
+    const llmc_layer_sizes *s = &f->hparams->sizes[f->layer];
     const llmc_presence ffn_norm = ffn_norm_presence(f);
+    const llmc_presence attn_norm = f->layer == 0 && a->first_norm_optional ? LLMC_OPTIONAL : LLMC_REQUIRED;
     const llmc_head_norm kind = a->head_norm_kind;
     const llmc_mixer mixer = f->recurrent ? a->mixer : LLMC_MIXER_NONE;
     const int attends = f->attends, latent = attends && a->latent, plain = attends && !a->latent;
-    const int dense = f->feeds && !f->experts, gated = llmc_activation_is_gated(a->activation);
+    const int own_kv = plain && f->layer < f->hparams->n_own_kv;
+    const int idle = a->may_idle && s->n_heads == 0, instead = a->may_idle && s->n_heads > 0 && s->n_kv_heads == 0;
+    const int dense = f->feeds && (!f->experts || a->experts_beside);
+    const int gated = llmc_activation_is_gated((int)f->hparams->activation);
     const int shared = f->experts && f->hparams->experts.n_ff_shared > 0, delta = mixer == LLMC_MIXER_DELTA;
     const int select = mixer == LLMC_MIXER_SELECT, by_head = mixer == LLMC_MIXER_SELECT_HEADS;
 #define NEED_PRESENCE(name, presence)                                                                                          \

@@ -4,7 +4,7 @@
 
 #include "model/arch.h"
 
-/* Dimensions of tensors: DIM(name, size), of the numbers `h`, with q and kv the rows of queries and of keys. */
+/* Dimensions of tensors: DIM(name, size), of the numbers `h` and the layer's `s`, with q and kv the rows of queries and of keys. */
 #define LLMC_EACH_DIM(DIM)                                                                                                     \
     DIM(NONE, 1)                                                                                                               \
     DIM(WIDTH, h->width)                                                                                                       \
@@ -13,11 +13,13 @@
     DIM(Q_KV, q + kv) /* where v begins in a fused tensor */                                                                   \
     DIM(QKV, q + 2 * kv)                                                                                                       \
     DIM(Q_GATED, 2 * q) /* queries and their gates */                                                                          \
-    DIM(HEADS, h->n_heads)                                                                                                     \
-    DIM(KV_HEADS, h->n_kv_heads)                                                                                               \
-    DIM(HEAD, h->head_dim)                                                                                                     \
-    DIM(FF, h->n_ff)                                                                                                           \
-    DIM(FF_2, 2 * h->n_ff)                                                                                                     \
+    DIM(HEADS, s->n_heads)                                                                                                     \
+    DIM(KV_HEADS, s->n_kv_heads)                                                                                               \
+    DIM(HEAD, llmc_head_dim(h, f->layer))                                                                                      \
+    DIM(FF, s->n_ff)                                                                                                           \
+    DIM(FF_2, 2 * s->n_ff)                                                                                                     \
+    DIM(LAYER_EMBEDDING, h->layer_embedding)                                                                                   \
+    DIM(LAYER_EMBEDDINGS, h->layer_embedding * h->n_layers)                                                                    \
     DIM(VOCAB, h->n_vocab)                                                                                                     \
     DIM(TOKEN_TYPES, h->n_token_types)                                                                                         \
     DIM(CONTEXT, h->context_length)                                                                                            \
@@ -27,6 +29,7 @@
     DIM(EXPERT_FF_2, 2 * h->experts.n_ff)                                                                                      \
     DIM(EXPERT_WIDTH, h->experts.width)                                                                                        \
     DIM(SHARED_FF, h->experts.n_ff_shared)                                                                                     \
+    DIM(SHARED_FF_2, 2 * h->experts.n_ff_shared)                                                                               \
     DIM(Q_RANK, h->latent.q_rank)                                                                                              \
     DIM(Q_LATENT, h->n_heads * h->latent.key_length)                                                                           \
     DIM(ATTENDED_LATENT, h->n_heads * h->latent.value_length)                                                                  \
@@ -59,13 +62,20 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
 #define LLMC_EACH_NEED(NEED)                                                                                                   \
     NEED(ALWAYS, LLMC_REQUIRED)                                                                                                \
     NEED(OPTIONAL, LLMC_OPTIONAL)                                                                                              \
+    NEED(EMBEDDINGS, required_if(!f->output_embeds))                                                                           \
+    NEED(OUTPUT, if_there(!f->output_embeds, LLMC_OPTIONAL))                                                                   \
+    NEED(OUTPUT_EMBEDS, required_if(f->output_embeds))                                                                         \
+    NEED(EMBD_NORM, required_if(a->encoder || a->embd_norm))                                                                   \
+    NEED(EMBD_NORM_BIAS, required_if(a->encoder || (a->embd_norm && a->norm_bias == LLMC_REQUIRED)))                           \
     NEED(POSITIONS, required_if(a->positions))                                                                                 \
     NEED(ENCODER, required_if(a->encoder))                                                                                     \
     NEED(ENCODER_OPTIONAL, if_there(a->encoder, LLMC_OPTIONAL))                                                                \
-    NEED(OUTPUT_NORM, required_if(!a->output_norm_named_embd && !a->encoder))                                                  \
+    NEED(OUTPUT_NORM, required_if(!a->output_norm_named_embd && !a->output_norm_named_enc && !a->encoder && !a->bare_norms))   \
+    NEED(OUTPUT_NORM_AS_ENC, required_if(a->output_norm_named_enc))                                                            \
     NEED(OUTPUT_NORM_AS_EMBD, required_if(a->output_norm_named_embd))                                                          \
     NEED(OUTPUT_BIAS, a->output_bias)                                                                                          \
-    NEED(ATTN_NORM, required_if(a->pre_norm != LLMC_PRE_NORM_NONE))                                                            \
+    NEED(ATTN_NORM, if_there(a->pre_norm != LLMC_PRE_NORM_NONE && !a->bare_norms && !idle, attn_norm))                         \
+    NEED(ATTN_NORM_2, if_there(a->pre_norm == LLMC_PRE_NORM_SHARED, LLMC_OPTIONAL))                                            \
     NEED(NORM_BIAS, a->norm_bias)                                                                                              \
     NEED(FFN_NORM, if_there(!a->ffn_norm_named_post && !a->ffn_norm_bare, ffn_norm))                                           \
     NEED(FFN_NORM_BARE, if_there(a->ffn_norm_bare, ffn_norm))                                                                  \
@@ -75,25 +85,37 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(POST_NORMS_BARE, required_if(a->post_norms && a->post_norms_bare))                                                    \
     NEED(Q, required_if(plain && !a->gated_query && !f->fused_qkv))                                                            \
     NEED(Q_GATED, required_if(plain && a->gated_query))                                                                        \
-    NEED(QKV, required_if(plain && !f->fused_qkv))                                                                             \
+    NEED(K, required_if(own_kv && !f->fused_qkv))                                                                              \
+    NEED(V, if_there(own_kv && !f->fused_qkv, a->value_norm ? LLMC_OPTIONAL : LLMC_REQUIRED))                                  \
+    NEED(SPARE_KV, if_there(plain && !own_kv, LLMC_OPTIONAL))                                                                  \
     NEED(QKV_FUSED, required_if(plain && f->fused_qkv))                                                                        \
     NEED(QKV_BIAS, if_there(attends && !f->fused_qkv, a->qkv_bias))                                                            \
     NEED(QKV_FUSED_BIAS, if_there(attends && f->fused_qkv, a->qkv_bias))                                                       \
     NEED(OUT, required_if(plain))                                                                                              \
+    NEED(INSTEAD, required_if(instead))                                                                                        \
     NEED(OUT_BIAS, if_there(attends, a->out_bias))                                                                             \
     NEED(HEAD_NORM, if_there(attends &&kind <= LLMC_HEAD_NORM_TURNED, a->head_norm))                                           \
+    NEED(KEY_NORM, if_there(attends &&kind <= LLMC_HEAD_NORM_TURNED && own_kv, a->head_norm))                                  \
     NEED(ROW_NORM, if_there(attends &&kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                               \
     NEED(EACH_NORM, if_there(attends &&kind >= LLMC_HEAD_NORM_EACH, a->head_norm))                                             \
     NEED(SINKS, if_there(attends, a->sinks))                                                                                   \
     NEED(LATENT, required_if(latent))                                                                                          \
     NEED(LATENT_Q, required_if(latent && f->hparams->latent.q_rank == 0))                                                      \
     NEED(LATENT_Q_RANK, required_if(latent && f->hparams->latent.q_rank > 0))                                                  \
-    NEED(GATE, required_if(dense &&gated && !a->fused_gate_up))                                                                \
-    NEED(UP, required_if(dense && !a->fused_gate_up))                                                                          \
-    NEED(GATE_UP_FUSED, required_if(dense && a->fused_gate_up))                                                                \
+    NEED(GATE, required_if(dense &&gated && !f->fused_gate_up))                                                                \
+    NEED(UP, required_if(dense && !f->fused_gate_up))                                                                          \
+    NEED(GATE_UP_FUSED, required_if(dense && f->fused_gate_up))                                                                \
     NEED(DOWN, required_if(dense))                                                                                             \
-    NEED(GATE_BIAS, if_there(dense &&gated, a->ffn_bias))                                                                      \
-    NEED(FFN_BIAS, if_there(dense, a->ffn_bias))                                                                               \
+    NEED(GATE_BIAS, if_there(dense &&gated && !f->fused_gate_up, a->ffn_bias))                                                 \
+    NEED(UP_BIAS, if_there(dense && !f->fused_gate_up, a->ffn_bias))                                                           \
+    NEED(GATE_UP_FUSED_BIAS, if_there(dense && f->fused_gate_up, a->ffn_bias))                                                 \
+    NEED(DOWN_BIAS, if_there(dense, a->ffn_bias))                                                                              \
+    NEED(LAYER_EMBEDDINGS, required_if(f->hparams->layer_embedding > 0))                                                       \
+    NEED(SUB_NORMS, required_if(a->ternary))                                                                                   \
+    NEED(SCALES, if_there(a->ternary, LLMC_OPTIONAL))                                                                          \
+    NEED(LAYER_SCALE, a->layer_scale)                                                                                          \
+    NEED(EXPERTS_BESIDE, required_if(f->experts && a->experts_beside))                                                         \
+    NEED(EXPERTS_BESIDE_OPTIONAL, if_there(f->experts && a->experts_beside, LLMC_OPTIONAL))                                    \
     NEED(EXPERTS, required_if(f->experts))                                                                                     \
     NEED(EXPERTS_GATE, required_if(f->experts &&gated && !f->fused_experts))                                                   \
     NEED(EXPERTS_UP, required_if(f->experts && !f->fused_experts))                                                             \
@@ -102,7 +124,9 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(EXPERTS_BIAS, required_if(f->experts && a->experts_biased))                                                           \
     NEED(EXPERTS_SELECTION, if_there(f->experts, LLMC_OPTIONAL))                                                               \
     NEED(SHARED, required_if(shared))                                                                                          \
-    NEED(SHARED_GATED, required_if(shared &&gated))                                                                            \
+    NEED(SHARED_GATED, required_if(shared &&gated && !a->experts_shared_fused))                                                \
+    NEED(SHARED_UP, required_if(shared && !a->experts_shared_fused))                                                           \
+    NEED(SHARED_GATE_UP_FUSED, required_if(shared && a->experts_shared_fused))                                                 \
     NEED(SHARED_GATE, required_if(shared && a->mixer == LLMC_MIXER_DELTA))                                                     \
     NEED(CONV, required_if(mixer == LLMC_MIXER_CONV))                                                                          \
     NEED(SCAN, required_if(mixer == LLMC_MIXER_SCAN))                                                                          \
@@ -156,18 +180,18 @@ const llmc_tensor_row *llmc_rope_factors(int which);
 
 int llmc_tensor_ignored(const char *name_in_layer); /* left behind by converters; nothing reads it */
 
-uint32_t llmc_dim_size(const llmc_hparams *hparams, llmc_dim dim);
-uint32_t llmc_tensor_first(const llmc_hparams *hparams, const llmc_tensor_row *row);
-/* Rows (of a vector that is part of another: elements) of the whole tensor, of one matrix of a stack. */
-uint32_t llmc_tensor_total(const llmc_hparams *hparams, const llmc_tensor_row *row);
-
 /* What a layer is made of, as its architecture and the file have it; any layer serves for global tensors. */
 typedef struct llmc_layer_facts {
     const llmc_hparams *hparams;
-    int attends, recurrent, feeds, experts, fused_qkv, fused_experts, joined_beta_alpha;
+    uint32_t layer;
+    int attends, recurrent, feeds, experts, output_embeds, fused_gate_up, fused_qkv, fused_experts, joined_beta_alpha;
 } llmc_layer_facts;
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *hparams, uint32_t layer);
+uint32_t llmc_dim_size(const llmc_layer_facts *facts, llmc_dim dim);
+uint32_t llmc_tensor_first(const llmc_layer_facts *facts, const llmc_tensor_row *row);
+/* Rows (of a vector that is part of another: elements) of the whole tensor, of one matrix of a stack. */
+uint32_t llmc_tensor_total(const llmc_layer_facts *facts, const llmc_tensor_row *row);
 llmc_presence llmc_tensor_presence(const llmc_layer_facts *facts, llmc_need need);
 
 #endif

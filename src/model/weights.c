@@ -17,8 +17,8 @@ enum { STAGING_BYTES = 1 << 20, FILL_ROWS = 32 /* weight_fill's granule */, NAME
 /* Called for every tensor that the model has and the file holds; for a tensor of several parts, for each. slot is where its
  * pointer belongs: llmc_weight ** for a matrix, llmc_weight *** for a stack, float ** for a vector; NULL while there is no
  * llmc_weights yet. */
-typedef llmcall_status (*visit_fn)(void *user, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor, void *slot,
-                                   llmcall_error *error);
+typedef llmcall_status (*visit_fn)(void *user, const llmc_layer_facts *facts, const llmc_tensor_row *row,
+                                   const llmc_gguf_tensor *tensor, void *slot, llmcall_error *error);
 
 typedef struct walk {
     const llmc_gguf *gguf;
@@ -33,7 +33,7 @@ static llmcall_status walk_row(const walk *w, const llmc_layer_facts *facts, con
     llmc_presence expected = llmc_tensor_presence(facts, row->needed);
     if (expected == LLMC_ABSENT || row->slot == LLMC_SLOT_NONE) return LLMCALL_OK;
     const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(w->gguf, name);
-    if (tensor) return w->visit(w->user, row, tensor, base ? (char *)base + row->slot : NULL, error);
+    if (tensor) return w->visit(w->user, facts, row, tensor, base ? (char *)base + row->slot : NULL, error);
     if (expected == LLMC_OPTIONAL) return LLMCALL_OK;
     return llmc_fail(error, LLMCALL_E_FORMAT, NULL, name, "The file lacks the tensor %s, which %s models have.", name,
                      w->hparams->arch->name);
@@ -64,7 +64,7 @@ static llmcall_status walk_globals(const walk *w, llmcall_error *error) {
 
 static llmcall_status walk_all(const walk *w, llmcall_error *error) {
     llmcall_status status = walk_globals(w, error);
-    for (uint32_t layer = 0; layer < w->hparams->n_layers && status == LLMCALL_OK; layer++) {
+    for (uint32_t layer = 0; layer < w->hparams->n_file_layers && status == LLMCALL_OK; layer++) {
         status = walk_layer(w, layer, error);
     }
     return status;
@@ -82,10 +82,10 @@ typedef struct check {
 } check;
 
 /* Of the whole tensor: cols, rows, and how many of those; 1 beyond. */
-static void expected_shape(const llmc_hparams *h, const llmc_tensor_row *row, uint32_t dims[3]) {
-    dims[0] = llmc_dim_size(h, row->cols);
-    dims[1] = llmc_tensor_total(h, row);
-    dims[2] = row->kind == LLMC_TENSOR_STACK ? llmc_dim_size(h, row->count) : 1;
+static void expected_shape(const llmc_layer_facts *f, const llmc_tensor_row *row, uint32_t dims[3]) {
+    dims[0] = llmc_dim_size(f, row->cols);
+    dims[1] = llmc_tensor_total(f, row);
+    dims[2] = row->kind == LLMC_TENSOR_STACK ? llmc_dim_size(f, row->count) : 1;
     if (row->kind != LLMC_TENSOR_VECTOR || row->rows != LLMC_DIM_NONE) return;
     dims[0] = dims[1];
     dims[1] = 1;
@@ -95,12 +95,12 @@ static uint64_t elements_of(const llmc_gguf_tensor *tensor) {
     return tensor->dims[0] * tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
 }
 
-static llmcall_status fail_shape(const llmc_hparams *h, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor,
+static llmcall_status fail_shape(const llmc_layer_facts *f, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor,
                                  llmcall_error *error) {
     char found[96], wanted[64];
     size_t used = 0;
     uint32_t dims[3];
-    expected_shape(h, row, dims);
+    expected_shape(f, row, dims);
     for (uint32_t i = tensor->n_dims; i-- > 0;) { /* outputs first, as everywhere here */
         int n = snprintf(found + used, sizeof found - used, "%s%llu", used ? ", " : "", (unsigned long long)tensor->dims[i]);
         used += (size_t)n;
@@ -113,9 +113,9 @@ static llmcall_status fail_shape(const llmc_hparams *h, const llmc_tensor_row *r
 }
 
 /* A vector's rows may lie in more dimensions than one. */
-static int shape_matches(const llmc_hparams *h, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor) {
+static int shape_matches(const llmc_layer_facts *f, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor) {
     uint32_t dims[3];
-    expected_shape(h, row, dims);
+    expected_shape(f, row, dims);
     if (row->kind == LLMC_TENSOR_VECTOR) return tensor->dims[0] == dims[0] && elements_of(tensor) / dims[0] == dims[1];
     return tensor->dims[0] == dims[0] && tensor->dims[1] == dims[1] && tensor->dims[2] == dims[2] && tensor->dims[3] == 1;
 }
@@ -133,8 +133,8 @@ static void plan_staging(llmc_weights_plan *plan, uint64_t bytes) {
 }
 
 /* Elements of a vector, or of the part of it that the row names. */
-static uint32_t vector_length(const llmc_hparams *h, const llmc_tensor_row *row) {
-    return llmc_dim_size(h, row->rows) * llmc_dim_size(h, row->cols);
+static uint32_t vector_length(const llmc_layer_facts *f, const llmc_tensor_row *row) {
+    return llmc_dim_size(f, row->rows) * llmc_dim_size(f, row->cols);
 }
 
 static uint64_t row_bytes_of(const llmc_gguf_tensor *tensor) {
@@ -149,9 +149,10 @@ static llmcall_status check_vector(llmc_weights_plan *plan, const llmc_gguf_tens
     return LLMCALL_OK;
 }
 
-static llmcall_status check_matrix(check *c, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor, llmcall_error *error) {
+static llmcall_status check_matrix(check *c, const llmc_layer_facts *f, const llmc_tensor_row *row,
+                                   const llmc_gguf_tensor *tensor, llmcall_error *error) {
     const llmc_quant_type *type = llmc_quant_type_find(tensor->type);
-    uint32_t rows = llmc_dim_size(c->hparams, row->rows), cols = (uint32_t)tensor->dims[0], count = (uint32_t)tensor->dims[2];
+    uint32_t rows = llmc_dim_size(f, row->rows), cols = (uint32_t)tensor->dims[0], count = (uint32_t)tensor->dims[2];
     size_t bytes = c->backend->call->weight_bytes(c->backend, tensor->type, rows, cols);
     if (!type || !type->supported || tensor->type >= MAX_TYPE_ID || bytes == 0) return fail_type(tensor, "Q4_K", error);
     c->plan->device_bytes += (uint64_t)count * bytes;
@@ -166,23 +167,24 @@ static llmcall_status check_matrix(check *c, const llmc_tensor_row *row, const l
     return LLMCALL_OK;
 }
 
-static llmcall_status check_tensor(void *user, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor, void *slot,
-                                   llmcall_error *error) {
+static llmcall_status check_tensor(void *user, const llmc_layer_facts *facts, const llmc_tensor_row *row,
+                                   const llmc_gguf_tensor *tensor, void *slot, llmcall_error *error) {
     check *c = user;
     (void)slot;
-    if (!shape_matches(c->hparams, row, tensor)) return fail_shape(c->hparams, row, tensor, error);
-    if (row->kind != LLMC_TENSOR_VECTOR) return check_matrix(c, row, tensor, error);
+    if (!shape_matches(facts, row, tensor)) return fail_shape(facts, row, tensor, error);
+    if (row->kind != LLMC_TENSOR_VECTOR) return check_matrix(c, facts, row, tensor, error);
     c->plan->file_bytes += tensor->n_bytes;
-    c->plan->device_bytes += vector_length(c->hparams, row) * sizeof(float);
+    c->plan->device_bytes += vector_length(facts, row) * sizeof(float);
     return check_vector(c->plan, tensor, error);
 }
 
 static llmcall_status check_rope_factors(check *c, const llmc_gguf *gguf, llmcall_error *error) {
+    const llmc_layer_facts facts = {.hparams = c->hparams};
     for (int i = 0; i < LLMC_N_ROPE_FACTORS; i++) {
         const llmc_tensor_row *row = llmc_rope_factors(i);
         const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(gguf, row->name);
         if (!tensor) continue;
-        if (!shape_matches(c->hparams, row, tensor)) return fail_shape(c->hparams, row, tensor, error);
+        if (!shape_matches(&facts, row, tensor)) return fail_shape(&facts, row, tensor, error);
         llmcall_status status = check_vector(c->plan, tensor, error);
         if (status != LLMCALL_OK) return status;
     }
@@ -200,7 +202,7 @@ static int known_tensor(const llmc_gguf *gguf, const llmc_hparams *h, const char
     uint32_t layer = 0;
     int used = 0;
     if (sscanf(name, "blk.%4u.%n", &layer, &used) == 1 && used > 0) {
-        if (layer >= h->n_layers) return layer < h->n_layers + h->n_extra_layers;
+        if (layer >= h->n_file_layers) return layer < h->n_file_layers + h->n_extra_layers;
         llmc_layer_facts facts = llmc_layer_facts_of(gguf, h, layer);
         return known_in(&facts, llmc_layer_tensors(), name + used) || llmc_tensor_ignored(name + used);
     }
@@ -289,15 +291,15 @@ static llmcall_status load_matrix(loader *l, const llmc_gguf_tensor *tensor, uin
     return LLMCALL_OK;
 }
 
-static llmcall_status load_stack(loader *l, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor, llmc_weight ***stack,
-                                 llmcall_error *error) {
+static llmcall_status load_stack(loader *l, const llmc_layer_facts *f, const llmc_tensor_row *row,
+                                 const llmc_gguf_tensor *tensor, llmc_weight ***stack, llmcall_error *error) {
     uint32_t count = (uint32_t)tensor->dims[2], total = (uint32_t)tensor->dims[1];
     llmcall_status status = LLMCALL_OK;
     *stack = llmc_zalloc_array(l->env, count, sizeof **stack);
     if (!*stack) return llmc_fail_memory(error, tensor->name);
     for (uint32_t i = 0; i < count && status == LLMCALL_OK; i++) {
-        status = load_matrix(l, tensor, i * total + llmc_tensor_first(l->hparams, row), llmc_dim_size(l->hparams, row->rows),
-                             &(*stack)[i], error);
+        status =
+            load_matrix(l, tensor, i * total + llmc_tensor_first(f, row), llmc_dim_size(f, row->rows), &(*stack)[i], error);
     }
     return status;
 }
@@ -330,23 +332,23 @@ static llmcall_status read_vector(loader *l, const llmc_gguf_tensor *tensor, flo
     return report(l, tensor->n_bytes, error);
 }
 
-static llmcall_status load_vector(loader *l, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor, float **vector,
-                                  llmcall_error *error) {
+static llmcall_status load_vector(loader *l, const llmc_layer_facts *f, const llmc_tensor_row *row,
+                                  const llmc_gguf_tensor *tensor, float **vector, llmcall_error *error) {
     float *values = NULL;
-    size_t n = vector_length(l->hparams, row);
+    size_t n = vector_length(f, row);
     llmcall_status status = read_vector(l, tensor, &values, error);
     if (status != LLMCALL_OK) return status;
     *vector = l->backend->call->alloc(l->backend, n);
     if (!*vector) return llmc_fail_memory(error, tensor->name);
-    return l->backend->call->upload(l->backend, *vector, values + llmc_tensor_first(l->hparams, row), n, error);
+    return l->backend->call->upload(l->backend, *vector, values + llmc_tensor_first(f, row), n, error);
 }
 
-static llmcall_status load_tensor(void *user, const llmc_tensor_row *row, const llmc_gguf_tensor *tensor, void *slot,
-                                  llmcall_error *error) {
+static llmcall_status load_tensor(void *user, const llmc_layer_facts *facts, const llmc_tensor_row *row,
+                                  const llmc_gguf_tensor *tensor, void *slot, llmcall_error *error) {
     loader *l = user;
-    if (row->kind == LLMC_TENSOR_VECTOR) return load_vector(l, row, tensor, slot, error);
-    if (row->kind == LLMC_TENSOR_STACK) return load_stack(l, row, tensor, slot, error);
-    return load_matrix(l, tensor, llmc_tensor_first(l->hparams, row), llmc_dim_size(l->hparams, row->rows), slot, error);
+    if (row->kind == LLMC_TENSOR_VECTOR) return load_vector(l, facts, row, tensor, slot, error);
+    if (row->kind == LLMC_TENSOR_STACK) return load_stack(l, facts, row, tensor, slot, error);
+    return load_matrix(l, tensor, llmc_tensor_first(facts, row), llmc_dim_size(facts, row->rows), slot, error);
 }
 
 /* The list of divisors that the file and the length of context ask for; NULL: none. */
@@ -354,6 +356,28 @@ static const llmc_gguf_tensor *find_rope_factors(const loader *l) {
     const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(l->gguf, llmc_rope_factors(LLMC_ROPE_FACTORS)->name);
     int which = l->hparams->long_context ? LLMC_ROPE_FACTORS_LONG : LLMC_ROPE_FACTORS_SHORT;
     return tensor ? tensor : llmc_gguf_find_tensor(l->gguf, llmc_rope_factors(which)->name);
+}
+
+static llmcall_status load_xielus(loader *l, llmc_weights *weights, llmcall_error *error) {
+    llmcall_status status = LLMCALL_OK;
+    for (uint32_t i = 0; i < weights->n_layers && status == LLMCALL_OK && l->hparams->activation == LLMC_XIELU; i++) {
+        status = llmc_xielu_read(l->gguf, i, &weights->layers[i].xielu, error);
+    }
+    return status;
+}
+
+static llmcall_status make_ones(loader *l, llmc_weights *weights, llmcall_error *error) {
+    const llmc_hparams *h = l->hparams;
+    uint32_t head = llmc_largest_head_dim(h), n = head > h->width ? head : h->width;
+    if (!h->arch->bare_norms && !h->arch->value_norm) return LLMCALL_OK;
+    weights->ones = l->backend->call->alloc(l->backend, n);
+    if (!weights->ones) return llmc_fail_memory(error, "the weights of norms");
+    llmcall_status status = LLMCALL_OK;
+    const float one = 1;
+    for (uint32_t i = 0; i < n && status == LLMCALL_OK; i++) {
+        status = l->backend->call->upload(l->backend, weights->ones + i, &one, 1, error);
+    }
+    return status;
 }
 
 static llmcall_status load_rope(loader *l, llmc_weights *weights, llmcall_error *error) {
@@ -370,19 +394,20 @@ static llmcall_status load_rope(loader *l, llmc_weights *weights, llmcall_error 
                          tensor->name, (double)factors[i]);
     }
     weights->rope_scale = llmc_rope_frequencies(&h->rope, factors, weights->inv_freq);
+    if (h->arch->window_rope == LLMC_WINDOW_ROPE_LOCAL) factors = NULL; /* they are the others' */
     if (h->window) weights->window_rope_scale = llmc_rope_frequencies(&h->window_rope, factors, weights->window_inv_freq);
     return LLMCALL_OK;
 }
 
 /* Arrays that are there before any tensor is. */
 static int make_arrays(const llmc_env *env, const llmc_hparams *h, llmc_weights *weights) {
-    weights->n_layers = h->n_layers;
+    weights->n_layers = h->n_file_layers;
     weights->n_experts = h->experts.n;
     weights->n_heads = h->n_heads;
-    weights->layers = llmc_zalloc_array(env, h->n_layers, sizeof *weights->layers);
-    weights->facts = llmc_zalloc_array(env, h->n_layers, sizeof *weights->facts);
-    size_t pairs = h->rope.n_rot / 2 ? h->rope.n_rot / 2 : 1;
-    weights->inv_freq = llmc_zalloc_array(env, 2 * pairs, sizeof *weights->inv_freq);
+    weights->layers = llmc_zalloc_array(env, h->n_file_layers, sizeof *weights->layers);
+    weights->facts = llmc_zalloc_array(env, h->n_file_layers, sizeof *weights->facts);
+    size_t pairs = h->rope.n_rot / 2 + 1;
+    weights->inv_freq = llmc_zalloc_array(env, pairs + h->window_rope.n_rot / 2, sizeof *weights->inv_freq);
     if (!weights->layers || !weights->facts || !weights->inv_freq) return 0;
     weights->window_inv_freq = weights->inv_freq + pairs;
     return 1;
@@ -407,6 +432,8 @@ llmcall_status llmc_weights_load(const llmc_env *env, llmc_gguf *gguf, const llm
         if (status == LLMCALL_OK) status = report(&l, 0, error);
         if (status == LLMCALL_OK) status = walk_all(&w, error);
         if (status == LLMCALL_OK) status = load_rope(&l, weights, error);
+        if (status == LLMCALL_OK) status = load_xielus(&l, weights, error);
+        if (status == LLMCALL_OK) status = make_ones(&l, weights, error);
         if (status == LLMCALL_OK) status = read_matrices(&l, error);
     }
     (void)backend->call->weight_reserve(backend, 0, NULL);
@@ -445,6 +472,7 @@ void llmc_weights_destroy(const llmc_env *env, llmc_backend *backend, llmc_weigh
         for (size_t i = 0; i < layers.n; i++) destroy_row(env, backend, weights, &layers.rows[i], &weights->layers[layer]);
     }
     for (size_t i = 0; backend && i < globals.n; i++) destroy_row(env, backend, weights, &globals.rows[i], weights);
+    if (backend) backend->call->release(backend, weights->ones);
     llmc_free(env, weights->layers);
     llmc_free(env, weights->facts);
     llmc_free(env, weights->inv_freq);

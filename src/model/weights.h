@@ -31,6 +31,17 @@ typedef struct llmc_layer {
     float *b_gate, *b_up;       /* (n_ff) */
     llmc_weight *w_down;        /* (width, n_ff) */
     float *b_down;              /* (width) */
+    llmc_xielu xielu;           /* of XIELU */
+    /* BitNet's: (width) of what was attended, (n_ff) of the activation, and one number of each matrix's products. */
+    float *attn_sub_norm, *ffn_sub_norm;
+    float *wq_scale, *wk_scale, *wv_scale, *wo_scale, *gate_scale, *up_scale, *down_scale;
+    llmc_weight *embedding_gate, *embedding_out; /* (layer_embedding, width), (width, layer_embedding) */
+    float *embedding_norm;                       /* (width) of what they add */
+    float *layer_scale;                          /* (1) */
+    /* Of a feed-forward with experts beside it: of what the router and the experts read, of what each of the two puts out. */
+    float *router_norm, *experts_norm;           /* (width) */
+    float *beside_post_norm, *experts_post_norm; /* (width) */
+    float *experts_factors;                      /* (n_experts) of what an expert puts out; NULL: ones */
 
     llmc_weight *router;                   /* (n_experts, width) */
     float *router_bias, *router_selection; /* (n_experts) added to logits; added to probabilities for the choice alone */
@@ -73,11 +84,15 @@ typedef struct llmc_weights {
     llmc_weight *token_types; /* (n_token_types, width) */
     float *embd_norm;         /* (width) of the embeddings' sum; NULL: none */
     float *embd_norm_bias;
-    llmc_weight *positions; /* (context_length, width) learned embeddings of positions */
-    float *output_norm;     /* (width) */
+    llmc_weight *positions;        /* (context_length, width) learned embeddings of positions */
+    llmc_weight *layer_embeddings; /* (n_vocab, n_layers * layer_embedding) */
+    llmc_weight *layer_proj;       /* (n_layers * layer_embedding, width) of the token's embedding, added to them */
+    float *layer_proj_norm;        /* (layer_embedding) of that, each layer's part */
+    float *output_norm;            /* (width) */
     float *output_norm_bias;
     llmc_weight *output; /* (n_vocab, width); NULL: token_embd serves again */
     float *output_bias;  /* (n_vocab) */
+    float *ones;         /* (width and head_dim at least) what stands for the weight of a norm that has none */
     double *inv_freq;    /* host, (n_rot / 2), see rope.h */
     float rope_scale;
     double *window_inv_freq; /* of layers with a window */

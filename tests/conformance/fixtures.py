@@ -3,7 +3,8 @@
 
 tests/data/archs/NAME.json lists a model's keys and tensors, each tensor with its shape and range, and 32 token ids. The weights
 are not stored: they follow from the tensor's name and a seed by `uniform`. NAME.f32 holds what llama.cpp computes from them
-for seed 1 and the listed tokens, in float32 throughout: (32, n_vocab) logits, little-endian.
+for seed 1 and the listed tokens, in float32 throughout: (32, n_vocab) logits, little-endian. Models in tests/data/encoders give no
+logits: of those it is the hidden rows, (32, width).
 """
 import json
 import pathlib
@@ -13,6 +14,7 @@ import gguf
 import numpy as np
 
 ARCHS = pathlib.Path(__file__).resolve().parent.parent / "data" / "archs"
+ENCODERS = ARCHS.parent / "encoders"
 FNV_OFFSET, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment
 
@@ -51,14 +53,21 @@ def variants():
     return sorted(path.stem for path in ARCHS.glob("*.json"))
 
 
+def encoders():
+    return sorted(path.stem for path in ENCODERS.glob("*.json"))
+
+
+def path_of(name):
+    return next(path for path in (ARCHS / f"{name}.json", ENCODERS / f"{name}.json") if path.exists())
+
+
 def description(name):
-    return json.loads((ARCHS / f"{name}.json").read_text())
+    return json.loads(path_of(name).read_text())
 
 
 def logits(name):
-    """llama.cpp's, (tokens, n_vocab)."""
-    spec = description(name)
-    return np.fromfile(ARCHS / f"{name}.f32", dtype="<f4").reshape(len(spec["tokens"]), spec["n_vocab"])
+    """llama.cpp's, (tokens, n_vocab), or of an encoder its rows, (tokens, width)."""
+    return np.fromfile(path_of(name).with_suffix(".f32"), dtype="<f4").reshape(len(description(name)["tokens"]), -1)
 
 
 def as_q8_0(data, tensor):

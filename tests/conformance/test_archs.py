@@ -14,7 +14,8 @@ ROUTED = ["deepseek2-groups", "gpt-oss-experts8", "llama-experts8"]  # in which 
 
 # llama.cpp computes GELU by a table of half precision: what comes out has 11 bits. These models differ by that, as
 # test_what_the_table_rounds shows for two of them.
-TABLE_GELU = {"falcon", "gemma", "gemma2", "gemma3", "gpt2", "gptneox", "phi2", "starcoder2"}
+TABLE_GELU = {"bloom", "codeshell", "falcon", "gemma", "gemma2", "gemma3", "gemma4", "gpt2", "gptneox", "mpt", "phi2", "starcoder",
+              "starcoder2"}
 
 OPTIONS = {"context_length": 256, "kv_bytes": 16 << 20}
 LONG = [(i * 37 + i * i) % 128 for i in range(150)]  # more than two groups of positions, and than the fixtures' windows
@@ -71,7 +72,7 @@ def windowed(name, path):
     fixtures.write(spec, path)
 
 
-@pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gpt-oss-moe", "olmo2-dense"])
+@pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gemma4-dense", "gpt-oss-moe", "olmo2-dense"])
 def test_windows_keep_what_they_need(name, tmp_path):
     """With a long context layers with a window have pages of their own, and the answer has the same bits."""
     path, tokens = tmp_path / "model.gguf", [(i * 37 + i * i) % 128 for i in range(700)]
@@ -143,6 +144,21 @@ BAD_NUMBERS = [
     ("jamba-moe", "ssm.time_step_rank", "UINT32", 8, "FORMAT", "blk.0.ssm_x.weight"),
     ("kimi-linear-moe", "kda.head_dim", "UINT32", 1 << 31, "FORMAT", "kda.head_dim"),
     ("deepseek2-moe", "attention.value_length_mla", "UINT32", 600, "FORMAT", "attention.value_length_mla"),
+    ("mpt-plain", "attention.max_alibi_bias", "FLOAT32", -1.0, "FORMAT", "attention.max_alibi_bias"),
+    ("olmo-clamp", "attention.clamp_kqv", "FLOAT32", float("nan"), "FORMAT", "attention.clamp_kqv"),
+    ("granite-swa-windows", "attention.rope_pattern", "ARRAY", [1], "FORMAT", "attention.rope_pattern"),
+    ("openelm-dense", "feed_forward_length", "ARRAY", [64, 0, 128], "FORMAT", "feed_forward_length"),
+    ("openelm-dense", "attention.head_count", "ARRAY", [4, 4], "FORMAT", "attention.head_count"),
+    ("openelm-dense", "attention.head_count_kv", "ARRAY", [2, 3, 2], "FORMAT", "attention.head_count_kv"),
+    ("openelm-dense", "attention.head_count_kv", "ARRAY", [2, 1, 1], "FORMAT", "blk.2.attn_qkv.weight"),
+    ("deci-dense", "attention.head_count", "ARRAY", [0, 0, 0, 0, 0], "FORMAT", "attention.head_count_kv"),
+    ("gemma4-shared", "attention.shared_kv_layers", "UINT32", 5, "FORMAT", "attention.shared_kv_layers"),
+    ("gemma4-shared", "attention.shared_kv_layers", "UINT32", 6, "FORMAT", "attention.shared_kv_layers"),
+    ("gemma4-shared", "attention.shared_kv_layers", "UINT32", 3, "FORMAT", "attention.shared_kv_layers"),
+    ("gemma4-shared", "embedding_length_per_layer_input", "UINT32", 1 << 20, "FORMAT", "embedding_length_per_layer_input"),
+    ("gemma4-dense", "attention.key_length_swa", "UINT32", 2048, "FORMAT", "attention.key_length_swa"),
+    ("gemma4-dense", "attention.value_length_swa", "UINT32", 8, "UNSUPPORTED", "attention.value_length_swa"),
+    ("gemma4-dense", "rope.dimension_count_swa", "UINT32", 32, "FORMAT", "rope.dimension_count_swa"),
 ]
 
 
@@ -156,6 +172,17 @@ def test_a_number_that_cannot_be_is_named(name, key, kind, value, code, param, t
         llmcall.Engine(tmp_path / "model.gguf", **OPTIONS)
     assert raised.value.status == llmcall.Status[code]
     assert raised.value.param.endswith(param) and param.split(".")[-1] in str(raised.value)
+
+
+@pytest.mark.parametrize("values,code", [([0.5], "FORMAT"), ([0.5, float("nan")], "FORMAT"), (None, "FORMAT")])
+@pytest.mark.parametrize("key", ["xielu.alpha_n", "xielu.alpha_p", "xielu.beta", "xielu.eps"])
+def test_numbers_of_an_activation(key, values, code, tmp_path):
+    spec = fixtures.description("apertus-dense")
+    spec["keys"] = [entry for entry in spec["keys"] if entry[0] != key] + ([[key, "ARRAY", values]] if values else [])
+    fixtures.write(spec, tmp_path / "model.gguf")
+    with pytest.raises(llmcall.Error) as raised:
+        llmcall.Engine(tmp_path / "model.gguf", **OPTIONS)
+    assert (raised.value.status, raised.value.param) == (llmcall.Status[code], key)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Encoders: all-MiniLM-L6-v2 against plain numpy, and what is its own kind of model in the engine."""
 import json
+import math
 import pathlib
 
 import fixtures
@@ -148,6 +149,37 @@ def test_a_head_ranks_pairs(folder, encoder, bert):
 
 # ---- Others against llama.cpp ----
 
+# It computes GELU by a table of half precision, and where a model was trained with the exact one, by its approximation.
+GELU = {"gemma-embedding": 2e-7, "gemma-embedding-dense": 2e-7, "modern-bert": 1e-6, "jina-bert-v2": 1e-6, "jina-bert-v2-fused": 1e-6, "jina-bert-v3": 1e-6,
+        "nomic-bert-moe": 1e-6}
+
+
+@pytest.mark.parametrize("name", fixtures.encoders())
+def test_rows_are_llama_cpps(name, tmp_path):
+    tokens = fixtures.build(name, tmp_path / "model.gguf")["tokens"]
+    long = [(i * 37 + i * i) % 128 for i in range(200)]  # several groups of positions, and windows
+    with llmcall.Engine(tmp_path / "model.gguf", threads=2) as engine:
+        rows = lambda tokens: np.asarray(engine.embed([tokens], pooling="none", normalize=False)[0])
+        assert fixtures.nmse(rows(tokens), fixtures.logits(name)) <= GELU.get(name, 1e-8)
+        expected, vectors = rows(long), engine.embed([long, tokens, long[:70]], pooling="mean")
+    with llmcall.Engine(tmp_path / "model.gguf", threads=1) as engine:
+        assert np.array_equal(rows(long), expected)
+        assert np.array_equal(engine.embed([long[:70], long, tokens], pooling="mean"), vectors[[2, 0, 1]])
+
+
+@pytest.mark.parametrize("name,key,kind,value,code", [
+    ("modern-bert", "hidden_activation", "STRING", "relu", "UNSUPPORTED"), ("modern-bert", "attention.causal", "BOOL", True, "UNSUPPORTED"),
+    ("gemma-embedding", "attention.causal", "BOOL", True, "UNSUPPORTED"),
+    ("modern-bert", "attention.sliding_window_pattern", "ARRAY", [1], "FORMAT")])
+def test_a_setting_that_is_not_served_is_named(name, key, kind, value, code, tmp_path):
+    spec = fixtures.description(name)
+    own = f"{spec['architecture']}.{key}"
+    spec["keys"] = [entry for entry in spec["keys"] if entry[0] != own] + [[own, kind, value]]
+    fixtures.write(spec, tmp_path / "model.gguf")
+    with pytest.raises(llmcall.Error) as caught:
+        llmcall.Engine(tmp_path / "model.gguf")
+    assert caught.value.status == llmcall.Status[code] and caught.value.param == own and key.split(".")[-1] in str(caught.value)
+
 
 def build_nomic(path, n_types=2, without=None, small=False):
     """small: 128 tokens without texts."""
@@ -205,6 +237,37 @@ def build_eurobert(path):
         if name not in ("output.weight", "rope_freqs.weight"):
             writer.add_tensor(name, fixtures.uniform(name, [30522, shape[1]] if name == "token_embd.weight" else shape, low, high))
     write(writer)
+
+
+def build_modern_bert(path):
+    """With BERT's vocabulary, which has what a pair of texts needs, and a head."""
+    spec = fixtures.description("modern-bert")
+    writer = gguf.GGUFWriter(str(path), "modern-bert")
+    for key, kind, value in spec["keys"]:
+        if key.startswith("modern-bert.") and not key.endswith("vocab_size"):
+            writer.add_key_value(key, value, gguf.GGUFValueType[kind])
+    minilm.copy_vocabulary(writer)
+    tensors = spec["tensors"] + [["cls.weight", [64, 64], -0.35, 0.35], ["cls.norm.weight", [64], 0.5, 1.5], ["cls.output.weight", [1, 64], -1, 1],
+                                 ["cls.output.bias", [1], -0.3, 0.3]]
+    data = {name: fixtures.uniform(name, [30522, 64] if name == "token_embd.weight" else shape, low, high) for name, shape, low, high in tensors}
+    for name, values in data.items():
+        writer.add_tensor(name, values)
+    write(writer)
+    return data
+
+
+def test_a_head_of_modern_bert(tmp_path):
+    """The mean of the rows, GELU, a layer norm: as transformers' ModernBertForSequenceClassification."""
+    data = build_modern_bert(tmp_path / "model.gguf")
+    query, documents = "Where did the cat sit?", TEXTS[:4]
+    with llmcall.Engine(tmp_path / "model.gguf") as engine:
+        got = dict(engine.rerank(query, documents))
+        for i, document in enumerate(documents):
+            tokens = engine.tokenize(query, add_bos_eos=True) + engine.tokenize(document, special=False, add_bos_eos=True)[1:]
+            x = data["cls.weight"].astype(float) @ engine.embed([tokens], pooling="mean", normalize=False)[0]
+            x = np.array([0.5 * v * math.erfc(-v / math.sqrt(2)) for v in x])
+            x = (x - x.mean()) / np.sqrt(x.var() + 1e-5) * data["cls.norm.weight"]
+            assert got[i] == pytest.approx(data["cls.output.weight"][0] @ x + data["cls.output.bias"][0], abs=1e-4)
 
 
 def build_xlm_roberta(path):

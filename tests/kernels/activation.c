@@ -70,6 +70,8 @@ static double exact(int kind, double gate, double up) {
         return gelu * up;
     case LLMC_SWIGLU_CLAMPED:
         return clamped / (1 + exp(-1.702 * clamped)) * (fmax(-7, fmin(7, up)) + 1);
+    case LLMC_GEGLU_EXACT:
+        return 0.5 * gate * erfc(-gate / sqrt(2)) * up;
     case LLMC_GELU:
         return gelu;
     case LLMC_GELU_EXACT:
@@ -89,6 +91,44 @@ static void activations_equal_doubles(void **state) {
             kernels.of[kind](&gate, &up, 1, &y);
             assert_true(fabs(y - exact(kind, gate, up)) <= 1e-5 * fabs(exact(kind, gate, up)) + 1e-6);
         }
+    }
+}
+
+static const llmc_xielu curves[] = {{1.1f, 1.4f, 0.5f, -1e-6f}, {0.2f, 2.0f, 0.0f, 0.0f}, {0.7f, 0.6f, 1.0f, -0.5f}};
+enum { CURVES = sizeof curves / sizeof *curves };
+
+static void xielus_are_equal(void **state) {
+    (void)state;
+    llmc_activation_kernels portable, other;
+    llmc_activation_kernels_init(&portable, LLMC_TIER_C);
+    uint64_t seed = 9;
+    for (int i = 0; i < LLMC_TIERS * CURVES; i++) {
+        int tier = i / CURVES;
+        if (!llmc_cpu_has_tier((llmc_cpu_tier)tier)) continue;
+        llmc_activation_kernels_init(&other, (llmc_cpu_tier)tier);
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            uint32_t n = sizes[s];
+            guarded x = guarded_make(n * 4), a = guarded_make(n * 4);
+            random_fill(&seed, x.data, n, s % 2 ? 20.0f : 0.5f);
+            portable.xielu(x.data, &curves[i % CURVES], n, a.data);
+            other.xielu(x.data, &curves[i % CURVES], n, x.data);
+            assert_memory_equal(a.data, x.data, n * 4);
+            guarded_free(&x), guarded_free(&a);
+        }
+    }
+}
+
+static void xielu_equals_doubles(void **state) {
+    (void)state;
+    llmc_activation_kernels kernels;
+    llmc_activation_kernels_init(&kernels, LLMC_TIER_C);
+    for (int i = -40000; i < 40000; i++) {
+        const llmc_xielu *c = &curves[(i + 40000) % CURVES];
+        float x = (float)i * 0.0005f, y;
+        double curve = (double)c->above * x * x;
+        if (x <= 0) curve = (double)c->below * (expm1(fmin((double)x, (double)c->limit)) - (double)x);
+        kernels.xielu(&x, c, 1, &y);
+        assert_true(fabs(y - (curve + (double)c->slope * (double)x)) <= 2e-6 * (fabs(curve) + fabs((double)x)));
     }
 }
 
@@ -152,6 +192,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiers_equal_portable),      cmocka_unit_test(soft_caps_are_equal),
         cmocka_unit_test(activations_equal_doubles), cmocka_unit_test(tanh_is_accurate),
+        cmocka_unit_test(xielus_are_equal),          cmocka_unit_test(xielu_equals_doubles),
         cmocka_unit_test(exp_is_accurate),           cmocka_unit_test(exp_at_the_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

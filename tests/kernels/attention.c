@@ -22,6 +22,8 @@ typedef struct scene {
     float *keys, *values; /* as stored */
     uint32_t pages[64];
     uint64_t seed;
+    uint32_t window, ahead; /* 0, or so many positions are seen, so many of them behind the query's own */
+    float slope;            /* 0, or of the first query that shares a position, and its multiples of the others */
 } scene;
 
 /* What a store of n numbers keeps of them, by its definition; x must be finite. */
@@ -80,19 +82,26 @@ static void add_queries(llmc_attention_job *job, const scene *s, float *q, float
         job->q[i] = q + (size_t)i * s->head_dim;
         job->out[i] = out + (size_t)i * s->head_dim;
         job->position[i] = s->n_positions - 1 > back ? s->n_positions - 1 - back : 0;
+        job->first[i] = job->position[i] >= s->window ? job->position[i] + 1 - s->window : 0;
+        job->own[i] = job->position[i] > s->ahead ? job->position[i] - s->ahead : 0;
+        job->slope[i] = s->slope * (float)(1 + i % share);
     }
+    job->windowed = s->window > 0;
+    job->has_slopes = s->slope > 0;
 }
 
 static void reference(const scene *s, const llmc_attention_job *job, uint32_t query, double *out) {
     double sum = 0, maximum = -INFINITY, *p = malloc((job->position[query] + 1) * sizeof *p);
-    for (uint32_t j = 0; j <= job->position[query]; j++) {
+    uint32_t first = job->windowed ? job->first[query] : 0;
+    for (uint32_t j = first; j <= job->position[query]; j++) {
         p[j] = 0;
         for (uint32_t d = 0; d < s->head_dim; d++) p[j] += (double)job->q[query][d] * s->keys[(size_t)j * s->head_dim + d];
         p[j] *= job->scale;
+        if (job->has_slopes) p[j] -= (double)job->slope[query] * fabs((double)job->own[query] - j);
         maximum = p[j] > maximum ? p[j] : maximum;
     }
     for (uint32_t d = 0; d < s->head_dim; d++) out[d] = 0;
-    for (uint32_t j = 0; j <= job->position[query]; j++) {
+    for (uint32_t j = first; j <= job->position[query]; j++) {
         double e = exp(p[j] - maximum);
         sum += e;
         for (uint32_t d = 0; d < s->head_dim; d++) out[d] += e * s->values[(size_t)j * s->head_dim + d];
@@ -125,11 +134,13 @@ static void check_alone(const llmc_attention_kernels *kernels, const scene *s, c
         one.q[0] = job->q[i];
         one.out[0] = out;
         one.position[0] = job->position[i];
+        one.first[0] = job->first[i], one.own[0] = job->own[i], one.slope[0] = job->slope[i];
         kernels->attend(&one, scratch);
         assert_memory_equal(out, job->out[i], s->head_dim * sizeof(float));
-        uint32_t n_groups = job->position[i] / LLMC_KV_GROUP + 1;
-        kernels->groups(&one, n_groups / 2, n_groups, partial + n_groups / 2 * row, scratch);
-        kernels->groups(&one, 0, n_groups / 2, partial, scratch);
+        uint32_t first = job->windowed ? job->first[i] / LLMC_KV_GROUP : 0;
+        uint32_t n_groups = job->position[i] / LLMC_KV_GROUP + 1 - first, half = n_groups / 2;
+        kernels->groups(&one, first + half, first + n_groups, partial + half * row, scratch);
+        kernels->groups(&one, first, first + half, partial, scratch);
         memset(out, 0, s->head_dim * sizeof(float));
         kernels->fold(partial, row, n_groups, s->head_dim, NULL, out);
         assert_memory_equal(out, job->out[i], s->head_dim * sizeof(float));
@@ -138,14 +149,15 @@ static void check_alone(const llmc_attention_kernels *kernels, const scene *s, c
     free(out);
 }
 
-static void check_shape(uint32_t head_dim, uint32_t n_positions, int type, uint32_t n, uint32_t share) {
+static void check_scene(scene s, uint32_t head_dim, uint32_t n_positions, int type, uint32_t n, uint32_t share) {
     llmc_attention_kernels kernels[LLMC_TIERS];
     int n_tiers = 0;
     for (int tier = 0; tier < LLMC_TIERS; tier++) {
         if (llmc_cpu_has_tier((llmc_cpu_tier)tier)) llmc_attention_kernels_init(&kernels[n_tiers++], (llmc_cpu_tier)tier);
     }
-    scene s;
+    const scene wanted = s;
     make_scene(&s, &kernels[0], head_dim, n_positions, type);
+    s.window = wanted.window, s.ahead = wanted.ahead, s.slope = wanted.slope;
     size_t bytes = (size_t)n * head_dim * sizeof(float);
     guarded q = guarded_make(bytes), out[LLMC_TIERS];
     random_fill(&s.seed, q.data, (size_t)n * head_dim, 3.0f);
@@ -164,6 +176,10 @@ static void check_shape(uint32_t head_dim, uint32_t n_positions, int type, uint3
     guarded_free(&q);
     free(scratch);
     free_scene(&s);
+}
+
+static void check_shape(uint32_t head_dim, uint32_t n_positions, int type, uint32_t n, uint32_t share) {
+    check_scene((scene){0}, head_dim, n_positions, type, n, share);
 }
 
 /* Every type that can hold heads of head_dim. */
@@ -201,6 +217,24 @@ static void job_sizes(void **state) {
     for (int i = 0; i < 3; i++) {
         check_shape(32, 90 + LLMC_ATTENTION_QUERIES, types[i], LLMC_ATTENTION_QUERIES, 1);
         check_shape(32, 48, types[i], LLMC_ATTENTION_QUERIES, 1);
+    }
+}
+
+static void windows_and_slopes(void **state) {
+    (void)state;
+    const scene scenes[] = {{.window = 1},
+                            {.window = 40},
+                            {.window = 129, .ahead = 64},
+                            {.slope = 0.25f},
+                            {.slope = 0.0625f, .ahead = 30},
+                            {.window = 70, .slope = 0.5f}};
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+        for (uint32_t length = 1; length <= 257; length += length < 60 ? 29 : 33) {
+            check_scene(scenes[i], 32, length, LLMC_KV_F32, 1, 1);
+            check_scene(scenes[i], 20, length, LLMC_KV_F16, 5, 2);
+            check_scene(scenes[i], 32, length, LLMC_KV_Q8_0, 40, 3);
+            check_scene(scenes[i], 16, length, LLMC_KV_F32, LLMC_ATTENTION_QUERIES, 1);
+        }
     }
 }
 
@@ -266,6 +300,7 @@ int main(void) {
         cmocka_unit_test(lengths_around_pages_and_groups),
         cmocka_unit_test(head_dimensions),
         cmocka_unit_test(job_sizes),
+        cmocka_unit_test(windows_and_slopes),
         cmocka_unit_test(stores_are_equal),
         cmocka_unit_test(stores_of_extremes),
     };

@@ -19,7 +19,10 @@ static void say_positions(const llmc_arch *a) {
     say(a->rope == LLMC_ROPE_HALVES, "RoPE on halves");
     say(a->has_sections, "RoPE on neighbours, or on halves with sections");
     say(a->positions, "learned positions");
-    say(a->encoder, "token types, attention to both sides");
+    say(a->encoder, "token types");
+    say(a->both_sides, "attention to both sides");
+    say(a->alibi == LLMC_REQUIRED, a->alibi_layers ? "or ALiBi" : "ALiBi");
+    say(a->alibi == LLMC_OPTIONAL, "ALiBi if the file says so");
     say(a->no_rope_step > 1, "some layers without RoPE");
     say(a->temperature, "temperature by position");
 }
@@ -35,6 +38,7 @@ static void say_attention(const llmc_arch *a) {
     say(a->window_pattern > 0, "sliding windows");
     say(a->only_windows_turn, "RoPE only there");
     say(a->score_cap > 0, "soft caps");
+    say(a->clamp, "clamped heads");
     say(a->sinks != LLMC_ABSENT, "sinks");
     say(a->latent, "latent attention");
     say(a->gated_query, "gated output");
@@ -52,7 +56,8 @@ static void say_mixer(const llmc_arch *a) {
 }
 
 static void say_norms(const llmc_arch *a) {
-    say(a->layer_norm, "layer norm");
+    say(a->layer_norm && !a->bare_norms, "layer norm");
+    say(a->bare_norms, "layer norm without weights");
     say(a->pre_norm == LLMC_PRE_NORM_NONE, "norms only after");
     say(a->post_norms && a->pre_norm != LLMC_PRE_NORM_NONE, "norms before and after");
     say(a->residual == LLMC_RESIDUAL_PARALLEL, "parallel branches");
@@ -61,8 +66,8 @@ static void say_norms(const llmc_arch *a) {
 }
 
 static void say_feed_forward(const llmc_arch *a) {
-    static const char *const names[LLMC_ACTIVATIONS_KNOWN] = {"SwiGLU", "GeGLU",        "clamped SwiGLU",
-                                                              "GELU",   "squared ReLU", "exact GELU"};
+    static const char *const names[LLMC_ACTIVATIONS_KNOWN + 1] = {"SwiGLU", "GeGLU",        "clamped SwiGLU", "exact GeGLU",
+                                                                  "GELU",   "squared ReLU", "exact GELU",     "xIELU"};
     if (a->feeding == LLMC_FEEDING_NONE) return;
     say(1, names[a->activation]);
     say(a->experts == LLMC_OPTIONAL, "or experts");

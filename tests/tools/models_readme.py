@@ -11,6 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARCHS = ROOT / "tests" / "data" / "archs"
+ENCODERS = ARCHS.parent / "encoders"
 OTHER_CHECKS = {"bert": "all-MiniLM-L6-v2 against plain numpy (`test_encoders.py`)",
                 "nomic-bert": "llama.cpp's vectors of a small one (`test_encoders.py`)",
                 "eurobert": "llama.cpp's vectors of a small one (`test_encoders.py`)",
@@ -58,7 +59,7 @@ written again (`tests/tools/models_readme.py build/tests/model_table`).
 def checks():
     """architecture -> names of its reference logits"""
     found = {}
-    for path in sorted(ARCHS.glob("*.json")):
+    for path in sorted(ARCHS.glob("*.json")) + sorted(ENCODERS.glob("*.json")):
         found.setdefault(json.loads(path.read_text())["architecture"], []).append(path.stem)
     return found
 

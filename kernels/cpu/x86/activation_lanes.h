@@ -4,6 +4,7 @@
  *   OP(name)          the instruction set's function: _mm256_<name>_ps or _mm512_<name>_ps
  *   first_lanes       lanes 0 .. n - 1, all of them from n = LANES on
  *   load, store       of those lanes; the others load as 0
+ *   if_above          of each lane above 0 in x the one of a, else that of b
  * and afterwards fills its table by fill. */
 #define INLINE static inline __attribute__((always_inline))
 
@@ -22,6 +23,8 @@ INLINE vector apply(const llmc_activation activation, vector gate, vector up) {
         return OP(mul)(LANES_(gelu)(gate), up);
     case LLMC_SWIGLU_CLAMPED:
         return clamped(gate, up);
+    case LLMC_GEGLU_EXACT:
+        return OP(mul)(LANES_(gelu_exact)(gate), up);
     case LLMC_GELU_EXACT:
         return LANES_(gelu_exact)(gate);
     default:
@@ -51,6 +54,10 @@ static void geglu(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_GEGLU, gate, up, n, y);
 }
 
+static void geglu_exact(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_GEGLU_EXACT, gate, up, n, y);
+}
+
 static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_SWIGLU_CLAMPED, gate, up, n, y);
 }
@@ -61,6 +68,18 @@ static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
 
 static void gelu_exact(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_GELU_EXACT, gate, up, n, y);
+}
+
+static void xielu(const float *from, const llmc_xielu *numbers, uint32_t n, float *y) {
+    const vector above = OP(set1)(numbers->above), below = OP(set1)(numbers->below);
+    const vector slope = OP(set1)(numbers->slope), limit = OP(set1)(numbers->limit);
+    for (uint32_t i = 0; i < n; i += LANES) {
+        lanes there = first_lanes(n - i);
+        vector x = load(from + i, there);
+        vector right = OP(mul)(OP(mul)(above, x), x);
+        vector left = OP(mul)(OP(sub)(LANES_(expm1_down)(OP(min)(x, limit)), x), below);
+        store(y + i, there, OP(add)(if_above(x, right, left), OP(mul)(slope, x)));
+    }
 }
 
 static void soft_cap(float *x, uint32_t n, float cap) {
@@ -75,7 +94,9 @@ static void fill(llmc_activation_kernels *kernels) {
     kernels->of[LLMC_SWIGLU] = swiglu;
     kernels->of[LLMC_GEGLU] = geglu;
     kernels->of[LLMC_SWIGLU_CLAMPED] = swiglu_clamped;
+    kernels->of[LLMC_GEGLU_EXACT] = geglu_exact;
     kernels->of[LLMC_GELU] = gelu;
     kernels->of[LLMC_GELU_EXACT] = gelu_exact;
+    kernels->xielu = xielu;
     kernels->soft_cap = soft_cap;
 }

@@ -59,6 +59,7 @@ void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store
         turn_head(thread, op, norm_of(op, op->q_norm, head), table, q);
         temper(op, position, q);
     }
+    if (!op->k) return;
     size_t offset = ((size_t)token * op->n_kv_heads + kv_head) * op->head_dim;
     for (uint32_t d = 0; d < op->head_dim; d++) thread->row[d] = op->k[offset + d];
     turn_head(thread, op, norm_of(op, op->k_norm, kv_head), table, thread->row);
@@ -103,15 +104,33 @@ static cut cut_of(const llmc_cpu_thread *thread, const llmc_op_attention *op) {
     return c;
 }
 
+static float alibi_slope(const llmc_op_attention *op, uint32_t head) {
+    uint32_t n = 1;
+    while (2 * n <= op->n_heads) n *= 2;
+    double step = (double)op->max_alibi_bias / n;
+    return (float)exp2(head < n ? -step * (head + 1) : -step / 2 * (2 * (head - n) + 1));
+}
+
 static llmc_attention_job job_of(const llmc_op_attention *op, const llmc_segment *segment, uint32_t kv_head) {
     llmc_attention_job job = {.head_dim = op->head_dim, .type = op->kv->shape.type, .scale = op->scale};
-    job.window = op->window;
+    job.windowed = op->window > 0;
     job.soft_cap = op->soft_cap;
+    job.has_slopes = op->max_alibi_bias > 0;
     job.has_sinks = op->sinks != NULL;
     job.pages = op->window_pages ? segment->window_pages : segment->pages;
     job.base = llmc_cpu_kv_block(op->kv, 0, op->layer, kv_head);
     job.page_bytes = op->kv->page_bytes;
     return job;
+}
+
+/* What a token of the segment sees. A window of a model that sees both sides reaches half as far to each. */
+static void add_sight(llmc_attention_job *job, const llmc_op_attention *op, const llmc_segment *segment, uint32_t token) {
+    uint32_t own = segment->start + token, last = op->bidirectional ? segment->start + segment->n_tokens - 1 : own;
+    uint32_t back = op->bidirectional ? op->window / 2 : op->window - 1, i = job->n_queries;
+    if (op->window && op->bidirectional) last = llmc_cpu_min(last, own + back);
+    job->own[i] = own;
+    job->first[i] = op->window && own > back ? own - back : 0;
+    job->position[i] = last;
 }
 
 /* Queries of tokens [begin, end) of the segment by heads [first_head, end_head) of the whole model. */
@@ -123,7 +142,9 @@ static void add_queries(llmc_attention_job *job, const llmc_op_attention *op, co
             job->q[job->n_queries] = op->q + offset;
             job->out[job->n_queries] = op->dst + offset;
             if (op->sinks) job->sink[job->n_queries] = op->sinks[head];
-            job->position[job->n_queries++] = segment->start + (op->bidirectional ? segment->n_tokens - 1 : token);
+            if (job->has_slopes) job->slope[job->n_queries] = alibi_slope(op, head);
+            add_sight(job, op, segment, token);
+            job->n_queries++;
         }
     }
 }
@@ -161,7 +182,7 @@ static void attend_whole(const llmc_cpu_thread *thread, const llmc_op_attention 
 /* --- one long context, several threads: groups first, then the fold --- */
 
 static uint32_t first_group_of(const llmc_op_attention *op, const llmc_segment *segment) {
-    return llmc_attention_first_group(segment->start, op->window);
+    return op->window && segment->start >= op->window ? (segment->start + 1 - op->window) / LLMC_KV_GROUP : 0;
 }
 
 /* Groups that the segment's one token sees. */

@@ -52,7 +52,8 @@ static void norm_row(const llmc_cpu_thread *thread, const llmc_op_norm *op, uint
     if (op->norm == LLMC_NORM_LAYER)
         thread->backend->norm.layer_norm(src, op->weight, op->bias, op->width, op->eps, thread->row);
     if (op->norm != LLMC_NORM_NONE) src = thread->row;
-    for (uint32_t i = 0; i < op->width; i++) dst[i] = op->accumulate ? dst[i] + src[i] * op->scale : src[i] * op->scale;
+    float scale = op->factor ? op->scale * *op->factor : op->scale;
+    for (uint32_t i = 0; i < op->width; i++) dst[i] = op->accumulate ? dst[i] + src[i] * scale : src[i] * scale;
 }
 
 static void norm(const llmc_cpu_thread *thread, const llmc_op_norm *op) {
@@ -61,12 +62,17 @@ static void norm(const llmc_cpu_thread *thread, const llmc_op_norm *op) {
     for (uint32_t i = begin; i < end; i++) norm_row(thread, op, i);
 }
 
+static void clamp(float *x, uint32_t n, float limit) {
+    for (uint32_t i = 0; i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
 static void soft_cap(const llmc_cpu_thread *thread, const llmc_op_soft_cap *op) {
     uint32_t begin, end;
     for (uint32_t row = 0; row < op->n_rows; row++) {
         float *x = op->x + (size_t)row * op->width;
         llmc_cpu_share(thread, op->width, &begin, &end);
-        thread->backend->activation.soft_cap(x + begin, end - begin, op->cap);
+        if (op->hard) clamp(x + begin, end - begin, op->cap);
+        else thread->backend->activation.soft_cap(x + begin, end - begin, op->cap);
     }
 }
 

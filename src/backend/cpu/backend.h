@@ -18,12 +18,19 @@ struct llmc_weight {
     llmc_cpu_weight_block *block; /* whose memory it has; NULL: its own */
 };
 
+/* A layer's part of a page. */
+typedef struct llmc_cpu_kv_place {
+    size_t offset;
+    size_t block_bytes; /* of a KV head */
+    llmc_kv_layer of;
+} llmc_cpu_kv_place;
+
 /* Page-major: a page holds every layer and KV head, each block as kernels/cpu/attention.h has it. */
 struct llmc_kv_store {
     llmc_kv_shape shape;
-    size_t block_bytes; /* of a layer and KV head */
     size_t page_bytes;
     uint8_t *base;
+    llmc_cpu_kv_place *places; /* (n_layers) */
 };
 
 struct llmc_state_store {
@@ -201,7 +208,7 @@ const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_mat
 const llmc_segment *llmc_cpu_segment_of(const llmc_batch *batch, uint32_t token);
 
 static inline uint8_t *llmc_cpu_kv_block(const llmc_kv_store *kv, uint32_t page, uint32_t layer, uint32_t kv_head) {
-    return kv->base + page * kv->page_bytes + ((size_t)layer * kv->shape.n_kv_heads + kv_head) * kv->block_bytes;
+    return kv->base + page * kv->page_bytes + kv->places[layer].offset + kv_head * kv->places[layer].block_bytes;
 }
 
 /* A thread's even share of n. */

@@ -79,7 +79,7 @@ static void weigh(const llmc_op_route *op, const float *p, const uint32_t *exper
     for (uint32_t i = 0; i < op->n_used; i++) sum += weight[i];
     float factor = op->scale;
     if (op->normalize) factor /= sum > 0x1p-14f ? sum : 0x1p-14f; /* the smallest normal f16, as models were trained */
-    for (uint32_t i = 0; i < op->n_used; i++) weight[i] *= factor;
+    for (uint32_t i = 0; i < op->n_used; i++) weight[i] *= op->factors ? factor * op->factors[experts[i]] : factor;
 }
 
 static void choose(const llmc_op_route *op, const float *logits, uint32_t *experts, float *weight) {

@@ -96,10 +96,14 @@ const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_mat
         kernels->rms_norm(src, op->norm, op->width, op->eps, thread->row);
     } else if (op->input == LLMC_INPUT_LAYER_NORM) {
         kernels->layer_norm(src, op->norm, op->norm_bias, op->width, op->eps, thread->row);
+    } else if (op->activation == LLMC_XIELU) {
+        thread->backend->activation.xielu(src, op->xielu, op->width, thread->row);
     } else {
         const float *up = op->up ? op->up + (size_t)row * op->width : NULL;
         thread->backend->activation.of[op->activation](src, up, op->width, thread->row);
     }
+    if (op->input == LLMC_INPUT_ACTIVATION && op->norm)
+        kernels->rms_norm(thread->row, op->norm, op->width, op->eps, thread->row);
     return thread->row;
 }
 

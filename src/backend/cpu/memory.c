@@ -57,12 +57,35 @@ void *llmc_cpu_alloc_large(const llmc_env *env, size_t size) {
 
 /* --- KV pages --- */
 
+static int layer_bytes_of(int type, uint64_t n_heads, uint32_t head_dim, uint64_t *bytes) {
+    if (type < LLMC_KV_F16 || type > LLMC_KV_F32 || head_dim > MAX_HEAD_DIM) return 0;
+    if (type == LLMC_KV_Q8_0 && head_dim % LLMC_KV_Q8_DIMS) return 0;
+    return llmc_mul_u64(n_heads, llmc_kv_block_bytes(head_dim, type), bytes);
+}
+
 static int page_bytes_of(const llmc_kv_shape *shape, uint64_t *page_bytes) {
-    uint64_t blocks;
-    if (shape->type < LLMC_KV_F16 || shape->type > LLMC_KV_F32 || shape->head_dim > MAX_HEAD_DIM) return 0;
-    if (shape->type == LLMC_KV_Q8_0 && shape->head_dim % LLMC_KV_Q8_DIMS) return 0;
-    return llmc_mul_u64(shape->n_layers, shape->n_kv_heads, &blocks) &&
-           llmc_mul_u64(blocks, llmc_kv_block_bytes(shape->head_dim, shape->type), page_bytes);
+    uint64_t layer = 0;
+    *page_bytes = 0;
+    if (!shape->layers) {
+        return layer_bytes_of(shape->type, shape->n_kv_heads, shape->head_dim, &layer) &&
+               llmc_mul_u64(shape->n_layers, layer, page_bytes);
+    }
+    for (uint32_t i = 0; i < shape->n_layers; i++) {
+        if (!layer_bytes_of(shape->type, shape->layers[i].n_kv_heads, shape->layers[i].head_dim, &layer)) return 0;
+        *page_bytes += layer; /* 16 bits each: far from overflow */
+    }
+    return 1;
+}
+
+/* Of a shape whose bytes are known to fit. */
+static void place_layers(const llmc_kv_shape *shape, llmc_cpu_kv_place *places) {
+    const llmc_kv_layer same = {.n_kv_heads = (uint16_t)shape->n_kv_heads, .head_dim = (uint16_t)shape->head_dim};
+    size_t offset = 0;
+    for (uint32_t i = 0; i < shape->n_layers; i++) {
+        llmc_kv_layer of = shape->layers ? shape->layers[i] : same;
+        places[i] = (llmc_cpu_kv_place){offset, llmc_kv_block_bytes(of.head_dim, shape->type), of};
+        offset += of.n_kv_heads * places[i].block_bytes;
+    }
 }
 
 size_t llmc_cpu_kv_bytes(const llmc_backend *backend, const llmc_kv_shape *shape) {
@@ -85,12 +108,14 @@ llmcall_status llmc_cpu_kv_create(llmc_backend *backend, const llmc_kv_shape *sh
     llmc_kv_store *kv = llmc_zalloc(backend->env, sizeof *kv);
     if (!kv) return llmc_fail_memory(error, "the KV cache");
     *kv = (llmc_kv_store){.shape = *shape, .page_bytes = (size_t)page_bytes};
-    kv->block_bytes = llmc_kv_block_bytes(shape->head_dim, shape->type);
+    kv->shape.layers = NULL;
+    kv->places = llmc_alloc_array(backend->env, shape->n_layers, sizeof *kv->places);
     kv->base = llmc_cpu_alloc_large(backend->env, bytes);
-    if (!kv->base) {
-        llmc_free(backend->env, kv);
+    if (!kv->base || !kv->places) {
+        llmc_cpu_kv_destroy(backend, kv);
         return llmc_fail_memory(error, "the KV cache");
     }
+    place_layers(shape, kv->places);
     *out = kv;
     return LLMCALL_OK;
 }
@@ -103,6 +128,7 @@ void llmc_cpu_kv_zero(llmc_backend *backend, llmc_kv_store *kv, uint32_t page) {
 void llmc_cpu_kv_destroy(llmc_backend *backend, llmc_kv_store *kv) {
     if (!kv) return;
     llmc_free_aligned(backend->env, kv->base);
+    llmc_free(backend->env, kv->places);
     llmc_free(backend->env, kv);
 }
 

@@ -78,6 +78,8 @@ static const char *activation_fault(int activation, const float *up) {
 static const char *input_fault(const llmc_op_matmul *op) {
     if (op->input < LLMC_INPUT_PLAIN || op->input > LLMC_INPUT_ACTIVATION) return "unknown input transform";
     if (!op->src) return "an input address is missing";
+    if (op->input == LLMC_INPUT_ACTIVATION && op->activation == LLMC_XIELU)
+        return op->xielu ? NULL : "xIELU's numbers are missing";
     if (op->input == LLMC_INPUT_ACTIVATION) return activation_fault(op->activation, op->up);
     return op->input != LLMC_INPUT_PLAIN && !op->norm ? "the norm's weight is missing" : NULL;
 }
@@ -116,9 +118,9 @@ static const char *window_fault(const check *c, const llmc_kv_store *kv, uint32_
 static const char *kv_fault(const check *c, const llmc_kv_store *kv, uint32_t layer, uint32_t n_heads, uint32_t n_kv_heads,
                             uint32_t head_dim) {
     if (!kv) return "no KV store";
-    if (layer >= kv->shape.n_layers || n_kv_heads != kv->shape.n_kv_heads || head_dim != kv->shape.head_dim) {
-        return "layer or heads contradict the KV store";
-    }
+    if (layer >= kv->shape.n_layers) return "layer or heads contradict the KV store";
+    const llmc_kv_layer *of = &kv->places[layer].of;
+    if (n_kv_heads != of->n_kv_heads || head_dim != of->head_dim) return "layer or heads contradict the KV store";
     if (n_kv_heads == 0 || head_dim == 0 || n_heads == 0 || n_heads % n_kv_heads) return "heads are not a multiple of KV heads";
     if (n_heads > c->backend->scratch.n_heads || head_dim > c->backend->scratch.head_dim) return "more heads than reserved";
     return NULL;
@@ -130,7 +132,7 @@ static const char *pages_fault(const check *c, const llmc_kv_store *kv, int wind
 }
 
 static const char *rope_store_fault(const check *c, const llmc_op_rope_store *op) {
-    if (!op->q || !op->k || !op->v || (op->n_rot && !op->table)) return "an address is missing";
+    if (!op->q || (op->k && !op->v) || (op->n_rot && !op->table)) return "an address is missing";
     if (op->n_rot % 2 || op->n_rot > op->head_dim) return "more dimensions turn than there are, or an odd number";
     if (op->rope != LLMC_ROPE_INTERLEAVED && op->rope != LLMC_ROPE_HALVES) return "unknown kind of rope";
     if (op->q_norm && op->head_norm != LLMC_NORM_RMS && op->head_norm != LLMC_NORM_LAYER) return "unknown kind of norm";
