@@ -23,6 +23,10 @@ static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float
     }
 }
 
+static void reglu(const float *gate, const float *up, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = gate[i] < 0.0f ? 0.0f : gate[i] * up[i];
+}
+
 static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
     (void)up;
     for (uint32_t i = 0; i < n; i++) y[i] = llmc_gelu(gate[i]);
@@ -56,6 +60,7 @@ void llmc_activation_kernels_init(llmc_activation_kernels *kernels, llmc_cpu_tie
                                                 [LLMC_GEGLU] = geglu,
                                                 [LLMC_SWIGLU_CLAMPED] = swiglu_clamped,
                                                 [LLMC_GEGLU_EXACT] = geglu_exact,
+                                                [LLMC_REGLU] = reglu,
                                                 [LLMC_GELU] = gelu,
                                                 [LLMC_RELU_SQUARED] = relu_squared,
                                                 [LLMC_GELU_EXACT] = gelu_exact},

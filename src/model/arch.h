@@ -128,6 +128,7 @@ typedef struct llmc_arch {
     llmc_window_rope window_rope;
     uint8_t rope_pattern;         /* key attention.rope_pattern: which layers turn */
     uint8_t only_windows_turn;    /* layers without a window have no RoPE, in models that have windows */
+    uint8_t dense_turn;           /* but those before the first with experts have */
     uint32_t wide_scale_layers;   /* models of so many layers: scores are scaled by 1 / sqrt(width / n_heads) */
     uint8_t temperature;          /* keys attention.temperature_* */
     llmc_presence experts;        /* ffn_*_exps */
@@ -135,8 +136,14 @@ typedef struct llmc_arch {
     uint8_t experts_unnormalized; /* default of expert_weights_norm is false */
     uint8_t experts_beside;       /* a layer with experts has a feed-forward beside them, and norms for each */
     uint8_t experts_shared_fused; /* ffn_up_shexp holds the gate's rows, then its own */
-    uint8_t experts_biased;       /* router and experts have biases */
     uint8_t experts_narrow;       /* key moe_latent_size: they work in a narrower space */
+    uint8_t router_reads_x;       /* the router reads the layer's input as it is, before attention */
+    uint8_t experts_biased;       /* router and experts have biases */
+    uint8_t selection_bare;       /* exp_probs_b has no ".bias" behind it */
+    uint8_t shared_expert;        /* there is one for every row, of the others' length, unless keys say otherwise */
+    uint8_t shared_mean;          /* what experts add is halved where there is a shared one: their mean with it */
+    uint8_t shared_gate;          /* ffn_gate_inp_shexp: its sigmoid multiplies the shared expert */
+    uint8_t shared_length_each;   /* expert_shared_feed_forward_length is of one of expert_shared_count */
     uint8_t latent;               /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
     llmc_mixer mixer;
     llmc_recurrence recurrence;
@@ -144,6 +151,7 @@ typedef struct llmc_arch {
     uint8_t ffn_norm_bare;          /* the feed-forward's norm is called ffn_norm, without ".weight" */
     uint8_t output_norm_named_embd; /* the last norm is called token_embd_norm */
     uint8_t output_norm_named_enc;  /* enc.output_norm */
+    uint8_t gated_output; /* attn_gate: what is attended is multiplied by the sigmoid of this product of attention's input */
     uint8_t gated_query;  /* attn_q has a gate behind each head's query; what is attended is multiplied by its sigmoid */
     uint8_t grouped_keys; /* DELTA: heads that share a key follow each other; else a key serves every n-th head */
 } llmc_arch;
@@ -185,7 +193,8 @@ typedef struct llmc_expert_params {
     uint32_t n_groups, n_groups_used;
     int gating; /* LLMC_GATE_* */
     int normalize;
-    float scale;
+    float scale;     /* of the weights */
+    float sum_scale; /* of all that experts add */
 } llmc_expert_params;
 
 /* Multi-head latent attention (DeepSeek-V2): keys and values of all heads come from one latent vector a token. */
@@ -193,6 +202,7 @@ typedef struct llmc_latent_params {
     uint32_t q_rank;                   /* 0: queries come from x at once */
     uint32_t kv_rank;                  /* 0: no latent attention */
     uint32_t key_length, value_length; /* of a head, before the latent took them in */
+    int joined;                        /* the file has attn_kv_b, of keys and values, in place of attn_k_b and attn_v_b */
 } llmc_latent_params;
 
 enum { LLMC_MAX_LAYERS = 1024 };

@@ -36,11 +36,10 @@ static void add_part(llmc_op_experts *op, llmc_weight *const *weights, const flo
     op->n_parts++;
 }
 
-static void add_router(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
+void llmc_write_router(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, x);
     llmc_add_part(m, l->router, l->router_bias, w->a->router);
     if (l->experts_in) llmc_add_part(m, l->experts_in, NULL, w->a->narrow);
-    add_route(w, l, rows);
 }
 
 static void add_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
@@ -55,11 +54,12 @@ static void add_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, c
 }
 
 void llmc_write_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
-    add_router(w, l, rows, x);
+    if (!w->h->arch->router_reads_x) llmc_write_router(w, l, rows, x);
+    add_route(w, l, rows);
     add_experts(w, l, rows, x);
 }
 
-static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
+static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *sum) {
     llmc_op_matmul *m = llmc_write_matmul(w, rows, w->h->width, w->a->normed);
     if (l->gate_shared) llmc_add_part(m, l->gate_shared, NULL, w->a->gate);
     llmc_add_part(m, l->up_shared, NULL, l->gate_shared ? w->a->up : w->a->gate);
@@ -73,7 +73,9 @@ static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, fl
                                                                          .gate_row = 1,
                                                                          .dst = w->a->up};
     }
-    m = llmc_write_residual(w, rows, w->h->experts.n_ff_shared, w->a->gate, l->down_shared, NULL, NULL, NULL, x);
+    m = llmc_write_matmul(w, rows, w->h->experts.n_ff_shared, w->a->gate);
+    llmc_add_part(m, l->down_shared, NULL, sum);
+    m->accumulate = 1;
     m->input = LLMC_INPUT_ACTIVATION;
     m->activation = (int)w->h->activation;
     m->up = w->a->up;
@@ -92,20 +94,28 @@ static llmc_op_combine *add_combine(llmc_op_writer *w, uint32_t rows, float *dst
 void llmc_write_experts_beside(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x, float *dst) {
     uint32_t width = w->h->width;
     llmc_write_norm(w, rows, width, l->router_norm, NULL, x, w->a->normed)->scale = 1 / sqrtf((float)width);
-    add_router(w, l, rows, w->a->normed);
+    llmc_write_router(w, l, rows, w->a->normed);
+    add_route(w, l, rows);
     llmc_write_norm(w, rows, width, l->experts_norm, NULL, x, w->a->normed);
     add_experts(w, l, rows, w->a->normed);
     add_combine(w, rows, dst)->set = 1;
 }
 
+/* x += the sum, or what a norm and a factor make of it. */
 void llmc_write_experts_sum(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, float *x) {
     const llmc_expert_params *e = &w->h->experts;
-    llmc_op_combine *op = add_combine(w, rows, l->experts_out ? w->a->narrow : x);
+    float scale = w->h->residual_scale * e->sum_scale;
+    int direct = !l->ffn_post_norm && scale == 1;
+    float *sum = direct ? x : w->a->branch;
+    add_combine(w, rows, l->experts_out ? w->a->narrow : sum)->set = !direct || l->experts_out;
     if (l->experts_out) {
-        op->set = 1;
-        (void)llmc_write_residual(w, rows, e->width, w->a->narrow, l->experts_out, NULL, NULL, NULL, x);
-    } else {
-        op->scale = w->h->residual_scale;
+        llmc_op_matmul *m = llmc_write_matmul(w, rows, e->width, w->a->narrow);
+        llmc_add_part(m, l->experts_out, NULL, sum);
+        m->accumulate = direct;
     }
-    if (e->n_ff_shared) add_shared(w, l, rows, x);
+    if (e->n_ff_shared) add_shared(w, l, rows, sum);
+    if (direct) return;
+    llmc_op_norm *add = llmc_write_norm(w, rows, w->h->width, l->ffn_post_norm, NULL, sum, x);
+    add->scale = scale;
+    add->accumulate = 1;
 }

@@ -36,9 +36,10 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
     ff = larger(ff, t * h->layer_embedding);
     const llmc_latent_params *l = &h->latent;
     size_t latent = l->kv_rank ? t * ((size_t)l->q_rank + l->kv_rank + h->rope.n_rot + (size_t)h->n_heads * l->key_length) : 0;
-    size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : 0);
+    size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : h->arch->gated_output ? q : 0);
     size_t recurred = h->recurrent.n_layers ? llmc_mixer_width(h) : 0;
-    int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary, beside = h->arch->experts_beside;
+    int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary || h->experts.sum_scale != 1,
+        beside = h->arch->experts_beside;
     const size_t all[LLMC_ACTIVATIONS] = {
         t * h->width,
         t * h->rope.n_rot,
@@ -263,17 +264,26 @@ static void add_normed_values(writer *w, uint32_t layer, uint32_t n_tokens) {
     norm->eps = w->h->norm_eps;
 }
 
+static void norm_attention_input(const writer *w, const llmc_layer *l, llmc_op_matmul *m) {
+    if (l->attn_norm_2) llmc_norm_input(w, m, l->attn_norm_2, l->attn_norm_2_bias);
+    else llmc_norm_input(w, m, or_ones(w, l->attn_norm), l->attn_norm_bias);
+}
+
 /* q, k and v of every token; k and v stored. */
 static void add_qkv(writer *w, uint32_t layer, uint32_t n_tokens) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = layer_of(w, layer);
     uint32_t q = llmc_q_rows(h, layer), kv = llmc_kv_rows(h, layer), head_dim = llmc_head_dim(h, layer);
     llmc_op_matmul *m = llmc_write_matmul(w, n_tokens, h->width, w->a->x);
-    if (l->attn_norm_2) llmc_norm_input(w, m, l->attn_norm_2, l->attn_norm_2_bias);
-    else llmc_norm_input(w, m, or_ones(w, l->attn_norm), l->attn_norm_bias);
+    norm_attention_input(w, l, m);
     llmc_add_part(m, l->wq, l->bq, h->arch->gated_query ? w->a->mixed : w->a->q);
     if (l->wk) llmc_add_part(m, l->wk, l->bk, w->a->k);
     if (l->wv) llmc_add_part(m, l->wv, l->bv, w->a->v);
+    if (l->out_gate) {
+        m = llmc_write_matmul(w, n_tokens, h->width, w->a->x);
+        norm_attention_input(w, l, m);
+        llmc_add_part(m, l->out_gate, NULL, w->a->mixed);
+    }
     if (h->arch->gated_query)
         llmc_write_blocks(w, n_tokens, q / head_dim, head_dim, w->a->mixed, 2 * q, 2 * head_dim, w->a->q, head_dim);
     scale_by(w, n_tokens, q, l->wq_scale, w->a->q);
@@ -426,6 +436,7 @@ static void add_rest_of_layer(writer *w, uint32_t layer, const layer_rows *r) {
     const llmc_layer *l = layer_of(w, layer);
     int feeds = w->h->layer[layer] & LLMC_LAYER_FEEDS;
     int parallel = feeds && (w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm));
+    if (feeds && w->h->arch->router_reads_x) llmc_write_router(w, l, r->n, r->x);
     if (parallel) add_up(w, layer, r->n, r->x);
     add_out(w, layer, r);
     if (feeds && !parallel) add_up(w, layer, r->n, r->x);
@@ -470,22 +481,23 @@ static void add_store(writer *w, uint32_t layer, uint32_t n_tokens) {
     else add_qkv(w, layer, n_tokens);
 }
 
-/* What is attended times the sigmoid of its gate, which lies behind each head's query. */
-static void add_query_gate(writer *w, uint32_t n_tokens) {
+/* What is attended times the sigmoid of its gate, which lies behind each head's query, or by itself. */
+static void add_output_gate(writer *w, uint32_t n_tokens) {
     const llmc_hparams *h = w->h;
+    uint32_t each = h->arch->gated_query ? 2 : 1;
     llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid = (llmc_op_sigmoid){.n_rows = n_tokens,
                                                                      .n_blocks = h->n_heads,
                                                                      .block = h->head_dim,
-                                                                     .gate = w->a->mixed + h->head_dim,
-                                                                     .gate_row = 2 * h->n_heads * h->head_dim,
-                                                                     .gate_step = 2 * h->head_dim,
+                                                                     .gate = w->a->mixed + (each - 1) * h->head_dim,
+                                                                     .gate_row = each * h->n_heads * h->head_dim,
+                                                                     .gate_step = each * h->head_dim,
                                                                      .dst = w->a->attended};
 }
 
 static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
     if (!(w->h->layer[layer] & LLMC_LAYER_ATTENDS)) return;
     add_attend(w, layer);
-    if (w->h->arch->gated_query) add_query_gate(w, n_tokens);
+    if (w->h->arch->gated_query || w->h->arch->gated_output) add_output_gate(w, n_tokens);
     if (w->h->latent.kv_rank) llmc_write_latent_values(w, layer, n_tokens);
 }
 

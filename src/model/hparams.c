@@ -243,7 +243,7 @@ static void read_factors(llmc_key_reader *reader, llmc_hparams *h) {
     const llmc_arch *arch = h->arch;
     int found = 0;
     h->embedding_scale = arch->embedding_times_root ? sqrtf((float)h->width) : 1;
-    h->residual_scale = h->logit_scale = 1;
+    h->residual_scale = h->logit_scale = h->experts.sum_scale = 1;
     h->score_scale = arch->scores_unscaled ? 1 : arch->scores_by_dim ? 1 / (float)h->head_dim : 1 / sqrtf((float)h->head_dim);
     if (arch->wide_scale_layers == h->n_layers) h->score_scale = 1 / sqrtf((float)(h->width / h->n_heads));
     if (arch->multipliers) read_multipliers(reader, h);

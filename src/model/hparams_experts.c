@@ -38,10 +38,20 @@ static void read_gating(llmc_key_reader *reader, llmc_hparams *h) {
     }
 }
 
+static void read_shared(llmc_key_reader *reader, llmc_hparams *h) {
+    llmc_expert_params *e = &h->experts;
+    uint32_t count = h->arch->shared_expert, length = 0;
+    llmc_read_u32(reader, "expert_shared_count", &count, 0, LLMC_MAX_EXPERTS);
+    llmc_read_u32(reader, "expert_shared_feed_forward_length", &length, 0, LLMC_MAX_FF);
+    int whole = length > 0 && !h->arch->shared_length_each;
+    uint64_t all = whole ? length : (uint64_t)count * (length ? length : e->n_ff);
+    e->sum_scale = h->arch->shared_mean && all > 0 ? 0.5f : 1;
+    if (reader->status == LLMCALL_OK) e->n_ff_shared = all < LLMC_MAX_FF ? (uint32_t)all : LLMC_MAX_FF;
+}
+
 /* Architectures without experts ignore the count: a file that had some would have tensors that are refused. */
 void llmc_read_experts(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_expert_params *e = &h->experts;
-    uint32_t n_shared = 0;
     if (h->arch->experts == LLMC_ABSENT) return;
     if (h->arch->experts == LLMC_REQUIRED) llmc_require_u32(reader, "expert_count", &e->n, 1, LLMC_MAX_EXPERTS);
     llmc_read_u32(reader, "expert_count", &e->n, 0, LLMC_MAX_EXPERTS);
@@ -54,9 +64,7 @@ void llmc_read_experts(llmc_key_reader *reader, llmc_hparams *h) {
                            NULL);
     if (reader->status == LLMCALL_OK && e->n_ff == 0) llmc_fail_missing(reader);
     if (reader->status != LLMCALL_OK) return;
-    llmc_read_u32(reader, "expert_shared_count", &n_shared, 0, LLMC_MAX_EXPERTS);
-    e->n_ff_shared = n_shared <= LLMC_MAX_FF / e->n_ff ? n_shared * e->n_ff : LLMC_MAX_FF;
-    llmc_read_u32(reader, "expert_shared_feed_forward_length", &e->n_ff_shared, 0, LLMC_MAX_FF);
+    read_shared(reader, h);
     read_gating(reader, h);
     if (reader->status == LLMCALL_OK) mark_experts(reader->gguf, h);
 }

@@ -134,10 +134,12 @@ void llmc_read_windows(llmc_key_reader *reader, llmc_hparams *h) {
 
 void llmc_mark_turning(llmc_key_reader *reader, llmc_hparams *h) {
     uint32_t step = h->arch->no_rope_step;
+    int dense = h->arch->dense_turn;
     if (h->arch->rope_pattern && llmc_mark_by_array(reader, "attention.rope_pattern", h, LLMC_LAYER_TURNS)) return;
     for (uint32_t i = 0; i < h->n_layers; i++) {
         int turns = h->rope_kind != LLMC_ROPE_NONE && (step == 0 || (i + 1) % step != 0);
-        if (h->arch->only_windows_turn && h->window && !(h->layer[i] & LLMC_LAYER_WINDOW)) turns = 0;
+        if (h->layer[i] & LLMC_LAYER_EXPERTS) dense = 0;
+        if (h->arch->only_windows_turn && h->window && !(h->layer[i] & LLMC_LAYER_WINDOW)) turns &= dense;
         if (turns) h->layer[i] |= LLMC_LAYER_TURNS;
     }
 }

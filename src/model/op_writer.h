@@ -47,7 +47,8 @@ llmc_op_matmul *llmc_write_residual(llmc_op_writer *w, uint32_t rows, uint32_t w
 /* Of experts that read x by norms of their own, into dst. */
 void llmc_write_experts_beside(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, const float *x, float *dst);
 
-/* The feed-forward of one layer by experts: up to the sum, and the sum. */
+/* The feed-forward of one layer by experts: which ones, up to the sum, and the sum. */
+void llmc_write_router(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, const float *x);
 void llmc_write_experts(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, const float *x);
 void llmc_write_experts_sum(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows, float *x);
 

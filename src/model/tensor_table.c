@@ -27,6 +27,11 @@ enum { NAME_SIZE = 96 };
 #define STACK_OF(name, slot, count, rows, cols, need, first, total)                                                            \
     { name, slot, LLMC_TENSOR_STACK, count, rows, cols, need, first, total }
 
+#define STACKED(name, slot, count, rows, cols, need, first, total)                                                             \
+    { name, slot, LLMC_TENSOR_STACKED, count, rows, cols, need, first, total }
+#define TURNED(name, slot, count, rows, cols, need, first, total)                                                              \
+    { name, slot, LLMC_TENSOR_TURNED, count, rows, cols, need, first, total }
+
 static const llmc_tensor_row global_tensors[] = {
     MATRIX("token_embd.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_EMBEDDINGS),
     MATRIX("output.weight", GLOBAL(token_embd), LLMC_DIM_VOCAB, LLMC_DIM_WIDTH, LLMC_NEED_OUTPUT_EMBEDS),
@@ -87,8 +92,16 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("attn_q.weight", LAYER(wq), LLMC_DIM_Q_LATENT, LLMC_DIM_WIDTH, LLMC_NEED_LATENT_Q),
     MATRIX("attn_kv_a_mqa.weight", LAYER(kv_a), LLMC_DIM_HEAD_DIM_LATENT, LLMC_DIM_WIDTH, LLMC_NEED_LATENT),
     VECTOR("attn_kv_a_norm.weight", LAYER(kv_a_norm), LLMC_DIM_KV_RANK, LLMC_NEED_LATENT),
-    STACK("attn_k_b.weight", LAYER(k_b), LLMC_DIM_HEADS, LLMC_DIM_KV_RANK, LLMC_DIM_KEY_STILL, LLMC_NEED_LATENT),
-    STACK("attn_v_b.weight", LAYER(v_b), LLMC_DIM_HEADS, LLMC_DIM_VALUE_LATENT, LLMC_DIM_KV_RANK, LLMC_NEED_LATENT),
+    STACK("attn_k_b.weight", LAYER(k_b), LLMC_DIM_HEADS, LLMC_DIM_KV_RANK, LLMC_DIM_KEY_STILL, LLMC_NEED_LATENT_SPLIT),
+    STACK("attn_v_b.weight", LAYER(v_b), LLMC_DIM_HEADS, LLMC_DIM_VALUE_LATENT, LLMC_DIM_KV_RANK, LLMC_NEED_LATENT_SPLIT),
+    TURNED("attn_kv_b.weight", LAYER(k_b), LLMC_DIM_HEADS, LLMC_DIM_KV_RANK, LLMC_DIM_KEY_STILL, LLMC_NEED_LATENT_JOINED,
+           LLMC_DIM_NONE, LLMC_DIM_KEY_VALUE_LATENT),
+    STACKED("attn_kv_b.weight", LAYER(v_b), LLMC_DIM_HEADS, LLMC_DIM_VALUE_LATENT, LLMC_DIM_KV_RANK, LLMC_NEED_LATENT_JOINED,
+            LLMC_DIM_KEY_STILL, LLMC_DIM_KEY_VALUE_LATENT),
+    MATRIX("attn_k_b.weight", LLMC_SLOT_NONE, LLMC_DIM_NONE, LLMC_DIM_NONE, LLMC_NEED_LATENT_SPARE),
+    MATRIX("attn_v_b.weight", LLMC_SLOT_NONE, LLMC_DIM_NONE, LLMC_DIM_NONE, LLMC_NEED_LATENT_SPARE),
+    MATRIX("attn_kv_b.weight", LLMC_SLOT_NONE, LLMC_DIM_NONE, LLMC_DIM_NONE, LLMC_NEED_LATENT_SPARE),
+    MATRIX("attn_gate.weight", LAYER(out_gate), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_OUT_GATE),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_Q, LLMC_NEED_OUT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_ATTENDED_LATENT, LLMC_NEED_LATENT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_INSTEAD),
@@ -139,6 +152,7 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("ffn_gate_inp.weight", LAYER(router), LLMC_DIM_EXPERTS, LLMC_DIM_WIDTH, LLMC_NEED_EXPERTS),
     VECTOR("ffn_gate_inp.bias", LAYER(router_bias), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_BIAS),
     VECTOR("exp_probs_b.bias", LAYER(router_selection), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_SELECTION),
+    VECTOR("exp_probs_b", LAYER(router_selection), LLMC_DIM_EXPERTS, LLMC_NEED_EXPERTS_SELECTION_BARE),
     STACK("ffn_gate_exps.weight", LAYER(gate_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_WIDTH,
           LLMC_NEED_EXPERTS_GATE),
     STACK("ffn_up_exps.weight", LAYER(up_experts), LLMC_DIM_EXPERTS, LLMC_DIM_EXPERT_FF, LLMC_DIM_EXPERT_WIDTH,

@@ -36,6 +36,7 @@
     DIM(KV_RANK, h->latent.kv_rank)                                                                                            \
     DIM(HEAD_DIM_LATENT, h->latent.kv_rank + h->rope.n_rot)                                                                    \
     DIM(KEY_STILL, h->latent.key_length - h->rope.n_rot) /* of a latent key, what does not turn */                             \
+    DIM(KEY_VALUE_LATENT, h->latent.key_length - h->rope.n_rot + h->latent.value_length)                                       \
     DIM(VALUE_LATENT, h->latent.value_length)                                                                                  \
     DIM(TAPS, h->recurrent.n_taps)                                                                                             \
     DIM(CONV, llmc_conv_channels(h))                                                                                           \
@@ -59,6 +60,7 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
 
 /* What decides whether a layer has a tensor: NEED(name, presence), of the layer's facts `f`, its architecture `a` and what
  * llmc_tensor_presence derives from them. */
+/* clang-format off */
 #define LLMC_EACH_NEED(NEED)                                                                                                   \
     NEED(ALWAYS, LLMC_REQUIRED)                                                                                                \
     NEED(OPTIONAL, LLMC_OPTIONAL)                                                                                              \
@@ -94,19 +96,23 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(OUT, required_if(plain))                                                                                              \
     NEED(INSTEAD, required_if(instead))                                                                                        \
     NEED(OUT_BIAS, if_there(attends, a->out_bias))                                                                             \
-    NEED(HEAD_NORM, if_there(attends &&kind <= LLMC_HEAD_NORM_TURNED, a->head_norm))                                           \
-    NEED(KEY_NORM, if_there(attends &&kind <= LLMC_HEAD_NORM_TURNED && own_kv, a->head_norm))                                  \
-    NEED(ROW_NORM, if_there(attends &&kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                               \
-    NEED(EACH_NORM, if_there(attends &&kind >= LLMC_HEAD_NORM_EACH, a->head_norm))                                             \
+    NEED(HEAD_NORM, if_there(attends && kind <= LLMC_HEAD_NORM_TURNED, a->head_norm))                                          \
+    NEED(KEY_NORM, if_there(attends && kind <= LLMC_HEAD_NORM_TURNED && own_kv, a->head_norm))                                 \
+    NEED(ROW_NORM, if_there(attends && kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                              \
+    NEED(EACH_NORM, if_there(attends && kind >= LLMC_HEAD_NORM_EACH, a->head_norm))                                            \
+    NEED(OUT_GATE, required_if(attends && a->gated_output))                                                                    \
     NEED(SINKS, if_there(attends, a->sinks))                                                                                   \
     NEED(LATENT, required_if(latent))                                                                                          \
+    NEED(LATENT_SPLIT, required_if(latent && !f->hparams->latent.joined))                                                      \
+    NEED(LATENT_JOINED, required_if(latent && f->hparams->latent.joined))                                                      \
+    NEED(LATENT_SPARE, if_there(latent, LLMC_OPTIONAL))                                                                        \
     NEED(LATENT_Q, required_if(latent && f->hparams->latent.q_rank == 0))                                                      \
     NEED(LATENT_Q_RANK, required_if(latent && f->hparams->latent.q_rank > 0))                                                  \
-    NEED(GATE, required_if(dense &&gated && !f->fused_gate_up))                                                                \
+    NEED(GATE, required_if(dense && gated && !f->fused_gate_up))                                                               \
     NEED(UP, required_if(dense && !f->fused_gate_up))                                                                          \
     NEED(GATE_UP_FUSED, required_if(dense && f->fused_gate_up))                                                                \
     NEED(DOWN, required_if(dense))                                                                                             \
-    NEED(GATE_BIAS, if_there(dense &&gated && !f->fused_gate_up, a->ffn_bias))                                                 \
+    NEED(GATE_BIAS, if_there(dense && gated && !f->fused_gate_up, a->ffn_bias))                                                \
     NEED(UP_BIAS, if_there(dense && !f->fused_gate_up, a->ffn_bias))                                                           \
     NEED(GATE_UP_FUSED_BIAS, if_there(dense && f->fused_gate_up, a->ffn_bias))                                                 \
     NEED(DOWN_BIAS, if_there(dense, a->ffn_bias))                                                                              \
@@ -117,17 +123,18 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(EXPERTS_BESIDE, required_if(f->experts && a->experts_beside))                                                         \
     NEED(EXPERTS_BESIDE_OPTIONAL, if_there(f->experts && a->experts_beside, LLMC_OPTIONAL))                                    \
     NEED(EXPERTS, required_if(f->experts))                                                                                     \
-    NEED(EXPERTS_GATE, required_if(f->experts &&gated && !f->fused_experts))                                                   \
+    NEED(EXPERTS_GATE, required_if(f->experts && gated && !f->fused_experts))                                                  \
     NEED(EXPERTS_UP, required_if(f->experts && !f->fused_experts))                                                             \
     NEED(EXPERTS_NARROW, required_if(f->experts && f->hparams->experts.width != f->hparams->width))                            \
     NEED(EXPERTS_GATE_UP_FUSED, required_if(f->fused_experts))                                                                 \
     NEED(EXPERTS_BIAS, required_if(f->experts && a->experts_biased))                                                           \
-    NEED(EXPERTS_SELECTION, if_there(f->experts, LLMC_OPTIONAL))                                                               \
+    NEED(EXPERTS_SELECTION, if_there(f->experts && !a->selection_bare, LLMC_OPTIONAL))                                         \
+    NEED(EXPERTS_SELECTION_BARE, if_there(f->experts && a->selection_bare, LLMC_OPTIONAL))                                     \
     NEED(SHARED, required_if(shared))                                                                                          \
-    NEED(SHARED_GATED, required_if(shared &&gated && !a->experts_shared_fused))                                                \
+    NEED(SHARED_GATED, required_if(shared && gated && !a->experts_shared_fused))                                               \
     NEED(SHARED_UP, required_if(shared && !a->experts_shared_fused))                                                           \
     NEED(SHARED_GATE_UP_FUSED, required_if(shared && a->experts_shared_fused))                                                 \
-    NEED(SHARED_GATE, required_if(shared && a->mixer == LLMC_MIXER_DELTA))                                                     \
+    NEED(SHARED_GATE, required_if(shared && a->shared_gate))                                                                   \
     NEED(CONV, required_if(mixer == LLMC_MIXER_CONV))                                                                          \
     NEED(SCAN, required_if(mixer == LLMC_MIXER_SCAN))                                                                          \
     NEED(SCAN_OPTIONAL, if_there(mixer == LLMC_MIXER_SCAN, LLMC_OPTIONAL))                                                     \
@@ -145,11 +152,17 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(DELTA_AB, required_if(delta && !f->joined_beta_alpha))                                                                \
     NEED(DELTA_BA, required_if(delta && f->joined_beta_alpha))
 
+/* clang-format on */
 #define LLMC_NEED_NAME(name, presence) LLMC_NEED_##name,
 typedef enum llmc_need { LLMC_EACH_NEED(LLMC_NEED_NAME) } llmc_need;
 
-/* A vector is floats on the device; a matrix is a weight; a stack is an array of weights, one for each of the outermost dimension. */
-typedef enum llmc_tensor_kind { LLMC_TENSOR_VECTOR, LLMC_TENSOR_MATRIX, LLMC_TENSOR_STACK } llmc_tensor_kind;
+typedef enum llmc_tensor_kind {
+    LLMC_TENSOR_VECTOR,  /* floats on the device */
+    LLMC_TENSOR_MATRIX,  /* a weight */
+    LLMC_TENSOR_STACK,   /* an array of weights, one for each of the outermost dimension */
+    LLMC_TENSOR_STACKED, /* the same, of a tensor of two dimensions: so many times `total` rows */
+    LLMC_TENSOR_TURNED /* as STACKED, but the tensor holds the matrices transposed: `cols` rows of `rows` columns; floats on the device */
+} llmc_tensor_kind;
 
 #define LLMC_SLOT_NONE SIZE_MAX
 

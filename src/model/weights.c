@@ -83,9 +83,10 @@ typedef struct check {
 
 /* Of the whole tensor: cols, rows, and how many of those; 1 beyond. */
 static void expected_shape(const llmc_layer_facts *f, const llmc_tensor_row *row, uint32_t dims[3]) {
-    dims[0] = llmc_dim_size(f, row->cols);
+    dims[0] = llmc_dim_size(f, row->kind == LLMC_TENSOR_TURNED ? row->rows : row->cols);
     dims[1] = llmc_tensor_total(f, row);
     dims[2] = row->kind == LLMC_TENSOR_STACK ? llmc_dim_size(f, row->count) : 1;
+    if (row->kind > LLMC_TENSOR_STACK) dims[1] *= llmc_dim_size(f, row->count);
     if (row->kind != LLMC_TENSOR_VECTOR || row->rows != LLMC_DIM_NONE) return;
     dims[0] = dims[1];
     dims[1] = 1;
@@ -141,6 +142,11 @@ static uint64_t row_bytes_of(const llmc_gguf_tensor *tensor) {
     return tensor->n_bytes / (tensor->dims[1] * tensor->dims[2]);
 }
 
+/* A transposed matrix, and a row of it as the file has them. */
+static size_t turned_floats(uint32_t rows, uint32_t cols) {
+    return (size_t)rows * cols + rows;
+}
+
 static llmcall_status check_vector(llmc_weights_plan *plan, const llmc_gguf_tensor *tensor, llmcall_error *error) {
     if (tensor->type != LLMC_TYPE_F32 && tensor->type != LLMC_TYPE_F16 && tensor->type != LLMC_TYPE_BF16) {
         return fail_type(tensor, "F32", error);
@@ -152,18 +158,21 @@ static llmcall_status check_vector(llmc_weights_plan *plan, const llmc_gguf_tens
 static llmcall_status check_matrix(check *c, const llmc_layer_facts *f, const llmc_tensor_row *row,
                                    const llmc_gguf_tensor *tensor, llmcall_error *error) {
     const llmc_quant_type *type = llmc_quant_type_find(tensor->type);
-    uint32_t rows = llmc_dim_size(f, row->rows), cols = (uint32_t)tensor->dims[0], count = (uint32_t)tensor->dims[2];
-    size_t bytes = c->backend->call->weight_bytes(c->backend, tensor->type, rows, cols);
+    int turned = row->kind == LLMC_TENSOR_TURNED;
+    uint32_t rows = llmc_dim_size(f, row->rows), cols = llmc_dim_size(f, row->cols);
+    uint32_t count = llmc_dim_size(f, row->count), file_rows = turned ? cols : rows;
+    size_t bytes = c->backend->call->weight_bytes(c->backend, turned ? LLMC_TYPE_F32 : tensor->type, rows, cols);
     if (!type || !type->supported || tensor->type >= MAX_TYPE_ID || bytes == 0) return fail_type(tensor, "Q4_K", error);
     c->plan->device_bytes += (uint64_t)count * bytes;
     c->plan->matrix_bytes += (uint64_t)count * bytes;
     c->plan->n_matrices += count;
     c->elements_of_type[tensor->type] += (uint64_t)count * rows * cols;
     if (tensor->type != LLMC_TYPE_F32) c->plan->all_f32 = 0;
-    uint64_t whole = row_bytes_of(tensor) * rows;
+    uint64_t whole = row_bytes_of(tensor) * file_rows;
     c->plan->file_bytes += whole * count;
     plan_staging(c->plan, whole < STAGING_BYTES ? whole : STAGING_BYTES);
-    plan_staging(c->plan, row_bytes_of(tensor) * (rows < FILL_ROWS ? rows : FILL_ROWS));
+    plan_staging(c->plan, row_bytes_of(tensor) * (file_rows < FILL_ROWS ? file_rows : FILL_ROWS));
+    if (turned) plan_staging(c->plan, turned_floats(rows, cols) * sizeof(float) + whole);
     return LLMCALL_OK;
 }
 
@@ -291,15 +300,34 @@ static llmcall_status load_matrix(loader *l, const llmc_gguf_tensor *tensor, uin
     return LLMCALL_OK;
 }
 
+/* A matrix whose transpose is the tensor's rows from first_row on. Its file's form lies behind the floats in the staging memory. */
+static llmcall_status load_turned(loader *l, const llmc_gguf_tensor *tensor, uint32_t first_row, uint32_t rows, uint32_t cols,
+                                  llmc_weight **weight, llmcall_error *error) {
+    float *matrix = (float *)(void *)l->staging, *row = matrix + (size_t)rows * cols;
+    uint8_t *source = (uint8_t *)(row + rows);
+    uint64_t row_bytes = row_bytes_of(tensor);
+    llmcall_status status = l->backend->call->weight_create(l->backend, LLMC_TYPE_F32, rows, cols, weight, error);
+    if (status != LLMCALL_OK) return status;
+    status = llmc_gguf_read(l->gguf, tensor, first_row * row_bytes, source, (size_t)(cols * row_bytes), error);
+    if (status != LLMCALL_OK) return status;
+    for (uint32_t j = 0; j < cols; j++) {
+        llmc_dequantize(tensor->type, source + j * row_bytes, rows, row);
+        for (uint32_t i = 0; i < rows; i++) matrix[(size_t)i * cols + j] = row[i];
+    }
+    status = l->backend->call->weight_fill(l->backend, *weight, 0, rows, l->staging, error);
+    return status == LLMCALL_OK ? report(l, cols * row_bytes, error) : status;
+}
+
 static llmcall_status load_stack(loader *l, const llmc_layer_facts *f, const llmc_tensor_row *row,
                                  const llmc_gguf_tensor *tensor, llmc_weight ***stack, llmcall_error *error) {
-    uint32_t count = (uint32_t)tensor->dims[2], total = (uint32_t)tensor->dims[1];
+    uint32_t count = llmc_dim_size(f, row->count), total = llmc_tensor_total(f, row), first = llmc_tensor_first(f, row);
+    uint32_t rows = llmc_dim_size(f, row->rows), cols = llmc_dim_size(f, row->cols);
     llmcall_status status = LLMCALL_OK;
     *stack = llmc_zalloc_array(l->env, count, sizeof **stack);
     if (!*stack) return llmc_fail_memory(error, tensor->name);
-    for (uint32_t i = 0; i < count && status == LLMCALL_OK; i++) {
-        status =
-            load_matrix(l, tensor, i * total + llmc_tensor_first(f, row), llmc_dim_size(f, row->rows), &(*stack)[i], error);
+    for (uint32_t i = 0; i < count && status == LLMCALL_OK; i++, first += total) {
+        if (row->kind == LLMC_TENSOR_TURNED) status = load_turned(l, tensor, first, rows, cols, &(*stack)[i], error);
+        else status = load_matrix(l, tensor, first, rows, &(*stack)[i], error);
     }
     return status;
 }
@@ -347,7 +375,7 @@ static llmcall_status load_tensor(void *user, const llmc_layer_facts *facts, con
                                   const llmc_gguf_tensor *tensor, void *slot, llmcall_error *error) {
     loader *l = user;
     if (row->kind == LLMC_TENSOR_VECTOR) return load_vector(l, facts, row, tensor, slot, error);
-    if (row->kind == LLMC_TENSOR_STACK) return load_stack(l, facts, row, tensor, slot, error);
+    if (row->kind != LLMC_TENSOR_MATRIX) return load_stack(l, facts, row, tensor, slot, error);
     return load_matrix(l, tensor, llmc_tensor_first(facts, row), llmc_dim_size(facts, row->rows), slot, error);
 }
 

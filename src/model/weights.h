@@ -18,6 +18,7 @@ typedef struct llmc_layer {
     float *bq, *bk, *bv;       /* (q), (kv), (kv) */
     float *q_norm, *k_norm;    /* (head_dim), (q) and (kv), or (heads, head_dim): llmc_head_norm */
     float *sinks;              /* (n_heads) */
+    llmc_weight *out_gate;     /* (q, width) */
     llmc_weight *wo;           /* (width, q) */
     float *bo;                 /* (width) */
     float *attn_sum_norm;      /* (width) of x once attention was added; NULL: none */

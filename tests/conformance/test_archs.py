@@ -10,7 +10,7 @@ from test_logits import score_on
 
 NAMES = fixtures.names()
 VARIANTS = fixtures.variants()
-ROUTED = ["deepseek2-groups", "gpt-oss-experts8", "llama-experts8"]  # in which rows go to different experts
+ROUTED = ["afmoe-experts8", "deepseek2-groups", "deepseek2-old", "gpt-oss-experts8", "llama-experts8"]  # in which rows go to different experts
 
 # llama.cpp computes GELU by a table of half precision: what comes out has 11 bits. These models differ by that, as
 # test_what_the_table_rounds shows for two of them.
@@ -126,6 +126,15 @@ BAD_NUMBERS = [
     ("deepseek2-moe", "expert_gating_func", "UINT32", 4, "UNSUPPORTED", "expert_gating_func"),
     ("deepseek2-moe", "expert_shared_count", "UINT32", 1 << 20, "FORMAT", "expert_shared_count"),
     ("deepseek2-moe", "attention.q_lora_rank", "UINT32", 256, "FORMAT", "blk.0.attn_q_a.weight"),
+    ("deepseek2-old", "attention.value_length", "UINT32", 1 << 31, "FORMAT", "attention.value_length"),
+    ("deepseek2-old", "attention.value_length", "UINT32", 48, "FORMAT", "blk.0.attn_kv_b.weight"),
+    ("deepseek2-old", "attention.key_length", "UINT32", 16, "FORMAT", "attention.key_length"),
+    ("deepseek2-old", "attention.key_length_mla", "UINT32", 48, "FORMAT", "attention.value_length_mla"),
+    ("bailingmoe2-experts8", "expert_shared_feed_forward_length", "UINT32", 1 << 31, "FORMAT", "expert_shared_feed_forward_length"),
+    ("bailingmoe2-experts8", "expert_shared_count", "UINT32", 1024, "FORMAT", "blk.1.ffn_gate_shexp.weight"),
+    ("exaone-moe-experts8", "nextn_predict_layers", "UINT32", 6, "FORMAT", "nextn_predict_layers"),
+    ("afmoe-experts8", "attention.sliding_window_pattern", "ARRAY", [1], "FORMAT", "attention.sliding_window_pattern"),
+    ("qwen2moe-experts8", "expert_shared_feed_forward_length", "UINT32", 32, "FORMAT", "blk.0.ffn_gate_shexp.weight"),
     ("qwen3moe-moe", "expert_feed_forward_length", "UINT32", 64, "FORMAT", "blk.0.ffn_gate_exps.weight"),
     ("gpt-oss-moe", "attention.sliding_window", "UINT32", 1 << 31, "FORMAT", "attention.sliding_window"),
     ("cohere2-dense", "attention.sliding_window_pattern", "ARRAY", [1], "FORMAT", "attention.sliding_window_pattern"),

@@ -72,6 +72,8 @@ static double exact(int kind, double gate, double up) {
         return clamped / (1 + exp(-1.702 * clamped)) * (fmax(-7, fmin(7, up)) + 1);
     case LLMC_GEGLU_EXACT:
         return 0.5 * gate * erfc(-gate / sqrt(2)) * up;
+    case LLMC_REGLU:
+        return fmax(gate, 0) * up;
     case LLMC_GELU:
         return gelu;
     case LLMC_GELU_EXACT:

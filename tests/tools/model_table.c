@@ -41,7 +41,7 @@ static void say_attention(const llmc_arch *a) {
     say(a->clamp, "clamped heads");
     say(a->sinks != LLMC_ABSENT, "sinks");
     say(a->latent, "latent attention");
-    say(a->gated_query, "gated output");
+    say(a->gated_query || a->gated_output, "gated output");
 }
 
 static void say_mixer(const llmc_arch *a) {
@@ -66,8 +66,8 @@ static void say_norms(const llmc_arch *a) {
 }
 
 static void say_feed_forward(const llmc_arch *a) {
-    static const char *const names[LLMC_ACTIVATIONS_KNOWN + 1] = {"SwiGLU", "GeGLU",        "clamped SwiGLU", "exact GeGLU",
-                                                                  "GELU",   "squared ReLU", "exact GELU",     "xIELU"};
+    static const char *const names[LLMC_ACTIVATIONS_KNOWN + 1] = {
+        "SwiGLU", "GeGLU", "clamped SwiGLU", "exact GeGLU", "ReGLU", "GELU", "squared ReLU", "exact GELU", "xIELU"};
     if (a->feeding == LLMC_FEEDING_NONE) return;
     say(1, names[a->activation]);
     say(a->experts == LLMC_OPTIONAL, "or experts");

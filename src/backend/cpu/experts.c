@@ -146,18 +146,22 @@ static void plan(const llmc_cpu_thread *thread, pass *p) {
     }
 }
 
-static void prepare(const llmc_cpu_thread *thread, const pass *p) {
+/* What a slot reads: as it lies in memory, or made in the thread's own row. */
+static const float *input_of(const llmc_cpu_thread *thread, const pass *p, uint32_t slot) {
     const llmc_op_experts *op = p->op;
+    const float *x = op->src + (size_t)(op->input == LLMC_INPUT_PLAIN ? p->routes.row_of[slot] : slot) * op->width;
+    if (op->input == LLMC_INPUT_ACTIVATION) {
+        const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
+        thread->backend->activation.of[op->activation](x, up, op->width, thread->row);
+        return thread->row;
+    }
+    return x;
+}
+
+static void prepare(const llmc_cpu_thread *thread, const pass *p) {
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, p->n);
     for (uint32_t i; llmc_pool_loop_next(&loop, &i);) {
-        uint32_t slot = p->first + i;
-        const float *x = op->src + (size_t)(op->input == LLMC_INPUT_PLAIN ? p->routes.row_of[slot] : slot) * op->width;
-        if (op->input == LLMC_INPUT_ACTIVATION) {
-            const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
-            thread->backend->activation.of[op->activation](x, up, op->width, thread->row);
-            x = thread->row;
-        }
-        llmc_cpu_rows_quantize(thread, &p->rows, x, op->width, i);
+        llmc_cpu_rows_quantize(thread, &p->rows, input_of(thread, p, p->first + i), p->op->width, i);
     }
     llmc_pool_barrier(thread->backend->pool);
 }
