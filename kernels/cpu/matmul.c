@@ -173,7 +173,8 @@ static void tile_q8_256(const tile_job *job, float sums[ROWS][LLMC_TILE_ROWS]) {
             for (uint32_t i = 0; i < 8; i++)
                 llmc_tile_fields(layout, quants + i * quant_bytes, (uint32_t)lane, fields + i * 32);
             read_sub_scales(layout, scales, lane, &sub);
-            float d = half_at(scales, lane), dmin = llmc_has_minima(layout->scales) ? half_at(scales + 32, lane) : 0.0f;
+            float d = half_at(scales, lane) * llmc_code_forms[layout->codes].unit;
+            float dmin = llmc_has_minima(layout->scales) ? half_at(scales + 32, lane) : 0.0f;
             for (uint32_t r = 0; r < job->n_rows; r++) {
                 const llmc_act_256 *x = (const llmc_act_256 *)(job->act + r * job->act_stride) + b;
                 sums[r][lane] = add_super_block(layout, &sub, fields, d, dmin, x, sums[r][lane]);

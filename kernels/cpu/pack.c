@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/cpu/codes.h"
+#include "kernels/cpu/grids.h"
 
 #define LEGACY(bytes, low, high, off, sc, sbytes)                                                                              \
     { 32, bytes, low, high, LLMC_CODES_NONE, off, sc, sbytes }
@@ -27,6 +28,13 @@ static const llmc_tile_layout layouts[LLMC_PACK_TYPES] = {
     [LLMC_PACK_IQ4_NL] = {32, 18, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_D, 32},
     [LLMC_PACK_IQ4_XS] = {256, 136, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_K32, 160},
     [LLMC_PACK_MXFP4] = {32, 17, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0, 16},
+    [LLMC_PACK_IQ3_XXS] = {256, 98, 4, 0, LLMC_CODES_IQ3_XXS, 32, LLMC_SCALES_K32, 160},
+    [LLMC_PACK_IQ3_S] = {256, 110, 4, 0, LLMC_CODES_IQ3_S, 16, LLMC_SCALES_K32, 160},
+    [LLMC_PACK_IQ2_XXS] = {256, 66, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K32, 160},
+    [LLMC_PACK_IQ2_XS] = {256, 74, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K16, 288},
+    [LLMC_PACK_IQ2_S] = {256, 82, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K16, 288},
+    [LLMC_PACK_IQ1_S] = {256, 50, 2, 1, LLMC_CODES_IQ1, 16, LLMC_SCALES_K32, 160},
+    [LLMC_PACK_IQ1_M] = {256, 56, 2, 1, LLMC_CODES_IQ1, 16, LLMC_SCALES_K16, 288},
     [LLMC_PACK_TQ1_0] = K_TYPE(54, 2, 0, 1, LLMC_SCALES_D, 32),
     [LLMC_PACK_TQ2_0] = K_TYPE(66, 2, 0, 1, LLMC_SCALES_D, 32),
 };
@@ -247,6 +255,16 @@ static void read_block(int32_t type, const uint8_t *block, plain_block *plain) {
     case LLMC_PACK_TQ2_0:
         read_tq2_0(block, plain);
         break;
+    case LLMC_PACK_IQ3_XXS:
+    case LLMC_PACK_IQ3_S:
+    case LLMC_PACK_IQ2_XXS:
+    case LLMC_PACK_IQ2_XS:
+    case LLMC_PACK_IQ2_S:
+    case LLMC_PACK_IQ1_S:
+    case LLMC_PACK_IQ1_M:
+        llmc_grid_block(type, block, &plain->d, plain->scale, plain->field);
+        plain->m = 0;
+        break;
     default:
         read_legacy(type, block, plain);
     }
@@ -424,6 +442,7 @@ static void field_values(const llmc_tile_layout *layout, const plain_block *plai
     int is_e8m0 = layout->scales == LLMC_SCALES_E8M0;
     float d = is_e8m0 ? llmc_e8m0_half((uint8_t)plain->d) : llmc_f16_to_f32(plain->d), m = llmc_f16_to_f32(plain->m);
     uint32_t sub_cols = 128 / (uint32_t)llmc_sub_pairs(layout->scales);
+    d *= llmc_code_forms[layout->codes].unit;
     for (uint32_t i = 0; i < 32; i++) {
         uint32_t sub = (c + i) / sub_cols;
         float q = (float)(fields[i] - layout->offset);

@@ -9,7 +9,9 @@
  *   Q4_K Q5_K        d dmin       f16, 4 pairs of scales, 4 pairs of minima
  *   Q6_K Q3_K        d            f16, 8 pairs of scales (signed)
  *   IQ4_NL TQ1_0 TQ2_0  d         f16
- *   IQ4_XS           d            f16, 4 pairs of scales (signed)
+ *   IQ4_XS, and IQ3_XXS IQ3_S IQ2_XXS IQ1_S
+ *                    d            f16, 4 pairs of scales (signed)
+ *   IQ2_XS IQ2_S IQ1_M  d         f16, 8 pairs of scales (signed)
  *   MXFP4            exponent     a byte, E8M0
  *   Q2_K             d dmin       f16, 8 pairs of scale | minimum << 4
  * where a pair is 32 bytes, byte 2 * output + j for sub-block 2 * pair + j.
@@ -36,8 +38,15 @@ enum {
     LLMC_PACK_Q4_K = 12,
     LLMC_PACK_Q5_K = 13,
     LLMC_PACK_Q6_K = 14,
+    LLMC_PACK_IQ2_XXS = 16,
+    LLMC_PACK_IQ2_XS = 17,
+    LLMC_PACK_IQ3_XXS = 18,
+    LLMC_PACK_IQ1_S = 19,
     LLMC_PACK_IQ4_NL = 20,
+    LLMC_PACK_IQ3_S = 21,
+    LLMC_PACK_IQ2_S = 22,
     LLMC_PACK_IQ4_XS = 23,
+    LLMC_PACK_IQ1_M = 29,
     LLMC_PACK_BF16 = 30,
     LLMC_PACK_TQ1_0 = 34,
     LLMC_PACK_TQ2_0 = 35,

@@ -6,6 +6,7 @@
  * compiler's vectors: with the instructions that every x86-64 has it already runs about as fast as memory. */
 #include <string.h>
 
+#include "kernels/cpu/grids.h"
 #include "kernels/cpu/pack.h"
 
 /* Vectors wider than the machine's are passed only to functions that are always inlined. */
@@ -17,6 +18,18 @@ typedef uint16_t halves __attribute__((vector_size(2 * LLMC_TILE_ROWS)));
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* A point of a grid for each row. */
+ALWAYS_INLINE lanes look_up(const uint16_t *grid, lanes index) {
+    uint32_t at[LLMC_TILE_ROWS];
+    memcpy(at, &index, sizeof at);
+    for (uint32_t r = 0; r < LLMC_TILE_ROWS; r++) at[r] = grid[at[r]];
+    memcpy(&index, at, sizeof at);
+    return index;
+}
+
+typedef lanes row_word;
+#include "kernels/cpu/grid_body.h"
+
 /* Each byte of a word to this. */
 #define BYTES(x) (0x01010101u * (x))
 
@@ -24,6 +37,7 @@ enum { MOST_WORDS = 52 };
 
 /* How many words of a type's block are read at once, and what is in them. */
 ALWAYS_INLINE uint32_t words_of(int32_t type) {
+    if (grid_words(type)) return (uint32_t)grid_words(type);
     switch (type) {
     case LLMC_PACK_Q4_0:
     case LLMC_PACK_IQ4_NL:
@@ -58,6 +72,7 @@ ALWAYS_INLINE uint32_t words_of(int32_t type) {
 /* Where the words begin, and where d is in blocks that have it apart from them. */
 ALWAYS_INLINE uint32_t words_base(int32_t type) {
     if (type == LLMC_PACK_MXFP4) return 1;
+    if (grid_words(type)) return type == LLMC_PACK_IQ1_M ? 0 : 2;
     return type == LLMC_PACK_Q4_0 || type == LLMC_PACK_Q5_0 || type == LLMC_PACK_Q8_0 || type == LLMC_PACK_IQ4_NL ? 2 : 0;
 }
 
@@ -161,6 +176,8 @@ ALWAYS_INLINE lanes ternary_group(const lanes *w, uint32_t g) {
 /* Columns 32 * chunk to 32 * chunk + 31 of a block, before table and offset. */
 ALWAYS_INLINE void read_fields(int32_t type, const lanes *w, int chunk, lanes field[8]) {
     int half = chunk / 4, quarter = chunk % 4;
+    for (int i = 0; grid_words(type) && i < 4; i++) grid_fields(type, w, chunk * 4 + i, field + 2 * i);
+    if (grid_words(type)) return;
     switch (type) {
     case LLMC_PACK_Q4_0:
     case LLMC_PACK_IQ4_NL:
@@ -255,6 +272,12 @@ ALWAYS_INLINE void put_exponents(uint8_t *scales, const uint8_t *rows, size_t st
 
 ALWAYS_INLINE void put_scales(int32_t type, uint8_t *scales, const lanes *w, const uint8_t *rows, size_t stride) {
     halves d;
+    for (int i = 0; i < grid_n_scales(type) / 4; i++) put_halves(scales + 32 + 64 * i, grid_scales(type, w, i));
+    if (type == LLMC_PACK_IQ1_M) {
+        d = __builtin_convertvector(d_in_pieces(w), halves);
+        memcpy(scales, &d, sizeof d);
+        return;
+    }
     switch (type) {
     case LLMC_PACK_Q4_1:
     case LLMC_PACK_Q5_1:
@@ -356,6 +379,13 @@ void llmc_pack_tile(const llmc_packed *packed, uint8_t *tile, const uint8_t *row
         QUANTIZED(LLMC_PACK_IQ4_NL, 4, 0)
         QUANTIZED(LLMC_PACK_IQ4_XS, 4, 0)
         QUANTIZED(LLMC_PACK_MXFP4, 4, 0)
+        QUANTIZED(LLMC_PACK_IQ3_XXS, 4, 0)
+        QUANTIZED(LLMC_PACK_IQ3_S, 4, 0)
+        QUANTIZED(LLMC_PACK_IQ2_XXS, 2, 1)
+        QUANTIZED(LLMC_PACK_IQ2_XS, 2, 1)
+        QUANTIZED(LLMC_PACK_IQ2_S, 2, 1)
+        QUANTIZED(LLMC_PACK_IQ1_S, 2, 1)
+        QUANTIZED(LLMC_PACK_IQ1_M, 2, 1)
         QUANTIZED(LLMC_PACK_TQ1_0, 2, 0)
         QUANTIZED(LLMC_PACK_TQ2_0, 2, 0)
     case LLMC_PACK_F32:

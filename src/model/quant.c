@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/cpu/codes.h"
+#include "kernels/cpu/grids.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -12,10 +13,10 @@ static const llmc_quant_type types[] = {
     {0, "F32", 1, 4, 1},         {1, "F16", 1, 2, 1},         {2, "Q4_0", 32, 18, 1},      {3, "Q4_1", 32, 20, 1},
     {6, "Q5_0", 32, 22, 1},      {7, "Q5_1", 32, 24, 1},      {8, "Q8_0", 32, 34, 1},      {9, "Q8_1", 32, 40, 0},
     {10, "Q2_K", 256, 84, 1},    {11, "Q3_K", 256, 110, 1},   {12, "Q4_K", 256, 144, 1},   {13, "Q5_K", 256, 176, 1},
-    {14, "Q6_K", 256, 210, 1},   {15, "Q8_K", 256, 292, 0},   {16, "IQ2_XXS", 256, 66, 0}, {17, "IQ2_XS", 256, 74, 0},
-    {18, "IQ3_XXS", 256, 98, 0}, {19, "IQ1_S", 256, 50, 0},   {20, "IQ4_NL", 32, 18, 1},   {21, "IQ3_S", 256, 110, 0},
-    {22, "IQ2_S", 256, 82, 0},   {23, "IQ4_XS", 256, 136, 1}, {24, "I8", 1, 1, 0},         {25, "I16", 1, 2, 0},
-    {26, "I32", 1, 4, 0},        {27, "I64", 1, 8, 0},        {28, "F64", 1, 8, 0},        {29, "IQ1_M", 256, 56, 0},
+    {14, "Q6_K", 256, 210, 1},   {15, "Q8_K", 256, 292, 0},   {16, "IQ2_XXS", 256, 66, 1}, {17, "IQ2_XS", 256, 74, 1},
+    {18, "IQ3_XXS", 256, 98, 1}, {19, "IQ1_S", 256, 50, 1},   {20, "IQ4_NL", 32, 18, 1},   {21, "IQ3_S", 256, 110, 1},
+    {22, "IQ2_S", 256, 82, 1},   {23, "IQ4_XS", 256, 136, 1}, {24, "I8", 1, 1, 0},         {25, "I16", 1, 2, 0},
+    {26, "I32", 1, 4, 0},        {27, "I64", 1, 8, 0},        {28, "F64", 1, 8, 0},        {29, "IQ1_M", 256, 56, 1},
     {30, "BF16", 1, 2, 1},       {34, "TQ1_0", 256, 54, 1},   {35, "TQ2_0", 256, 66, 1},   {39, "MXFP4", 32, 17, 1},
     {40, "NVFP4", 64, 36, 0},    {41, "Q1_0", 128, 18, 0},    {42, "Q2_0", 64, 18, 0},
 };
@@ -216,14 +217,48 @@ static void tq1_0_block(const uint8_t *block, float *out) {
     }
 }
 
+/* IQ3, IQ2 and IQ1: 8 scales or 16. All products are exact. */
+static void grid_block(int32_t type, int codes, int n_scales, const uint8_t *block, float *out) {
+    uint16_t half;
+    uint8_t scale[16], field[256];
+    llmc_grid_block(type, block, &half, scale, field);
+    float d = llmc_f16_to_f32(half) * llmc_code_forms[codes].unit;
+    for (int i = 0; i < 256; i++) out[i] = d * (float)scale[i * n_scales / 256] * (float)llmc_codes[codes][field[i]];
+}
+
+static void iq3_xxs_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ3_XXS, LLMC_CODES_IQ3_XXS, 8, block, out);
+}
+static void iq3_s_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ3_S, LLMC_CODES_IQ3_S, 8, block, out);
+}
+static void iq2_xxs_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ2_XXS, LLMC_CODES_IQ2, 8, block, out);
+}
+static void iq2_xs_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ2_XS, LLMC_CODES_IQ2, 16, block, out);
+}
+static void iq2_s_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ2_S, LLMC_CODES_IQ2, 16, block, out);
+}
+static void iq1_s_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ1_S, LLMC_CODES_IQ1, 8, block, out);
+}
+static void iq1_m_block(const uint8_t *block, float *out) {
+    grid_block(LLMC_TYPE_IQ1_M, LLMC_CODES_IQ1, 16, block, out);
+}
+
 /* Indexed by ggml's id. */
 static void (*const block_functions[])(const uint8_t *block, float *out) = {
-    [LLMC_TYPE_F32] = f32_block,     [LLMC_TYPE_F16] = f16_block,       [LLMC_TYPE_Q4_0] = q4_0_block,
-    [LLMC_TYPE_Q4_1] = q4_1_block,   [LLMC_TYPE_Q5_0] = q5_0_block,     [LLMC_TYPE_Q5_1] = q5_1_block,
-    [LLMC_TYPE_Q8_0] = q8_0_block,   [LLMC_TYPE_Q2_K] = q2_k_block,     [LLMC_TYPE_Q3_K] = q3_k_block,
-    [LLMC_TYPE_Q4_K] = q4_k_block,   [LLMC_TYPE_Q5_K] = q5_k_block,     [LLMC_TYPE_Q6_K] = q6_k_block,
-    [LLMC_TYPE_BF16] = bf16_block,   [LLMC_TYPE_IQ4_NL] = iq4_nl_block, [LLMC_TYPE_IQ4_XS] = iq4_xs_block,
-    [LLMC_TYPE_TQ1_0] = tq1_0_block, [LLMC_TYPE_TQ2_0] = tq2_0_block,   [LLMC_TYPE_MXFP4] = mxfp4_block,
+    [LLMC_TYPE_F32] = f32_block,         [LLMC_TYPE_F16] = f16_block,       [LLMC_TYPE_Q4_0] = q4_0_block,
+    [LLMC_TYPE_Q4_1] = q4_1_block,       [LLMC_TYPE_Q5_0] = q5_0_block,     [LLMC_TYPE_Q5_1] = q5_1_block,
+    [LLMC_TYPE_Q8_0] = q8_0_block,       [LLMC_TYPE_Q2_K] = q2_k_block,     [LLMC_TYPE_Q3_K] = q3_k_block,
+    [LLMC_TYPE_Q4_K] = q4_k_block,       [LLMC_TYPE_Q5_K] = q5_k_block,     [LLMC_TYPE_Q6_K] = q6_k_block,
+    [LLMC_TYPE_BF16] = bf16_block,       [LLMC_TYPE_IQ4_NL] = iq4_nl_block, [LLMC_TYPE_IQ4_XS] = iq4_xs_block,
+    [LLMC_TYPE_TQ1_0] = tq1_0_block,     [LLMC_TYPE_TQ2_0] = tq2_0_block,   [LLMC_TYPE_MXFP4] = mxfp4_block,
+    [LLMC_TYPE_IQ3_XXS] = iq3_xxs_block, [LLMC_TYPE_IQ3_S] = iq3_s_block,   [LLMC_TYPE_IQ2_XXS] = iq2_xxs_block,
+    [LLMC_TYPE_IQ2_XS] = iq2_xs_block,   [LLMC_TYPE_IQ2_S] = iq2_s_block,   [LLMC_TYPE_IQ1_S] = iq1_s_block,
+    [LLMC_TYPE_IQ1_M] = iq1_m_block,
 };
 
 void llmc_dequantize(int32_t type, const void *blocks, size_t n_elements, float *out) {

@@ -33,7 +33,8 @@ START_CONTEXT = 4096
 DISTURBED = 0.05  # share of the machine that others may take in a run
 TOO_LONG = 300  # seconds: a run that takes longer was starved by others and says nothing
 
-TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16"]
+MADE = ["F16", "BF16", "IQ3_XXS", "IQ3_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M"]  # by make_model.py itself
+TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", *MADE]
 QUANTIZE_NAMES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}  # of llama-quantize, which --pure makes plain
 TIERS = ["avx2", "avxvnni", "avx512", "avx512bf16", "amx"]
 SMALL = "SmolLM2 Q4_1"
@@ -130,7 +131,7 @@ def type_file(kind, peer, threads):
     path = type_file_name(f"0.4B {kind}")
     if path.exists():
         return path
-    if kind in ("F16", "BF16"):
+    if kind in MADE:
         vocabulary = packages.llama_models() / "ggml-vocab-llama-bpe.gguf"
         make_file(path, [sys.executable, HERE / "make_model.py", "llama-0.4b", vocabulary, "OUT", "--type", kind.lower()])
     else:

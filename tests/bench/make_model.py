@@ -11,6 +11,9 @@ import sys
 import gguf
 import numpy as np
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+import quantized  # noqa: E402
+
 SHAPES = {
     # layers, width, feed-forward width, query heads, key/value heads, head width
     "llama-1b": dict(arch="llama", layers=16, width=2048, ffn=8192, heads=32, kv_heads=8, head=64, rope_base=500000.0,
@@ -20,11 +23,9 @@ SHAPES = {
     "qwen3-0.6b": dict(arch="qwen3", layers=28, width=1024, ffn=3072, heads=16, kv_heads=8, head=128, rope_base=1000000.0,
                        eps=1e-6, context=40960, vocab="qwen2"),
 }
-TYPES = {  # GGML type, bytes of an element, general.file_type
-    "f32": (gguf.GGMLQuantizationType.F32, 4, gguf.LlamaFileType.ALL_F32),
-    "f16": (gguf.GGMLQuantizationType.F16, 2, gguf.LlamaFileType.MOSTLY_F16),
-    "bf16": (gguf.GGMLQuantizationType.BF16, 2, gguf.LlamaFileType.MOSTLY_BF16),
-}
+# Blocks of the types with a grid are random bytes: for them llama-quantize wants an importance matrix, and much time.
+GRIDS = ["iq3_xxs", "iq3_s", "iq2_xxs", "iq2_xs", "iq2_s", "iq1_s", "iq1_m"]
+TYPES = {kind: gguf.LlamaFileType[f"MOSTLY_{kind.upper()}"] for kind in ["f16", "bf16", *GRIDS]} | {"f32": gguf.LlamaFileType.ALL_F32}
 CHUNK = 1 << 22  # elements drawn at a time
 
 
@@ -70,18 +71,21 @@ def write_matrix(file, random, n, columns, kind):
     """n values that keep a unit-length input at about unit length."""
     scale = np.float32(columns ** -0.5)
     for begin in range(0, n, CHUNK):
-        values = random.standard_normal(min(CHUNK, n - begin), dtype=np.float32)
-        values *= scale
-        file.write(encode(values, kind).data)
+        some = min(CHUNK, n - begin)
+        if kind in GRIDS:
+            file.write(quantized.weights(kind.upper(), (1, some), random, scale).data)
+        else:
+            file.write(encode(random.standard_normal(some, dtype=np.float32) * scale, kind).data)
 
 
 def make(shape_name, vocab, out, kind="f16", seed=0):
     shape = SHAPES[shape_name]
-    ggml_type, size, file_type = TYPES[kind]
+    ggml_type = gguf.GGMLQuantizationType[kind.upper()]
+    elements, size = gguf.GGML_QUANT_SIZES[ggml_type]
     writer = gguf.GGUFWriter(out, shape["arch"])
     n_vocab = copy_vocabulary(writer, vocab)
     writer.add_name(f"{shape_name}-random")
-    writer.add_file_type(file_type)
+    writer.add_file_type(TYPES[kind])
     writer.add_vocab_size(n_vocab)
     writer.add_context_length(shape["context"])
     writer.add_block_count(shape["layers"])
@@ -97,7 +101,7 @@ def make(shape_name, vocab, out, kind="f16", seed=0):
     listed = list(tensors(shape, n_vocab))
     for name, rows, columns in listed:
         if rows:
-            writer.add_tensor_info(name, (rows, columns), np.dtype(np.uint16), rows * columns * size, raw_dtype=ggml_type)
+            writer.add_tensor_info(name, (rows, columns), np.dtype(np.uint16), rows * columns // elements * size, raw_dtype=ggml_type)
         else:
             writer.add_tensor_info(name, (columns,), np.dtype(np.float32), columns * 4)
     writer.write_header_to_file()

@@ -2,10 +2,12 @@
 import gguf
 import numpy as np
 
-QUANTIZED = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"]
-# Where the halves of a block lie that scale it. MXFP4 has an exponent, its first byte.
+QUANTIZED = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0",
+             "IQ3_XXS", "IQ3_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ1_S", "IQ1_M"]
+# Where the halves of a block lie that scale it. MXFP4 has an exponent, its first byte; IQ1_M a half in pieces, which begin there.
 SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2],
-          "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ1_0": [52], "TQ2_0": [64]}
+          "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "TQ1_0": [52], "TQ2_0": [64],
+          "IQ3_XXS": [0], "IQ3_S": [0], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ1_S": [0], "IQ1_M": [48]}
 WIDTH, FEED_FORWARD, VOCAB, LAYERS = 256, 512, 96, 2
 SHAPES = {"attn_q": (WIDTH, WIDTH), "attn_k": (WIDTH, WIDTH), "attn_v": (WIDTH, WIDTH), "attn_output": (WIDTH, WIDTH),
           "ffn_gate": (FEED_FORWARD, WIDTH), "ffn_up": (FEED_FORWARD, WIDTH), "ffn_down": (WIDTH, FEED_FORWARD)}
@@ -13,8 +15,13 @@ KEYS = {"vocab_size": VOCAB, "context_length": 128, "embedding_length": WIDTH, "
         "attention.head_count": 4, "attention.head_count_kv": 4}
 
 
-def set_halves(blocks, at, values):
-    blocks[:, at : at + 2] = np.asarray(values, "<f2").reshape(-1, 1).view(np.uint8)
+def set_halves(name, blocks, at, values):
+    values = np.asarray(values, "<f2").reshape(-1, 1)
+    if name == "IQ1_M":  # 4 bits each in the highest ones of four halves
+        pieces = blocks[:, at : at + 8].copy().view("<u2") & 0x0FFF
+        blocks[:, at : at + 8] = (pieces | (values.view("<u2") >> np.array([0, 4, 8, 12], "<u2") & 15) << 12).astype("<u2").view(np.uint8)
+    else:
+        blocks[:, at : at + 2] = values.view(np.uint8)
 
 
 def weights(name, shape, rng, size=0.08):
@@ -32,7 +39,7 @@ def weights(name, shape, rng, size=0.08):
         factor = factor or size / rms
         low = {"Q4_1": -7.5, "Q5_1": -15.5, "Q2_K": 1.5, "Q4_K": 7.5, "Q5_K": 15.5}.get(name)
         for at, times in zip(SCALES[name], (1, low)):
-            set_halves(blocks, at, factor * times * (spread if factor != 1.0 else np.ones(n)))
+            set_halves(name, blocks, at, factor * times * (spread if factor != 1.0 else np.ones(n)))
         rms = np.sqrt((gguf.quants.dequantize(blocks, kind).astype(np.float64) ** 2).mean())
     return blocks.reshape(shape[0], -1)
 

@@ -59,7 +59,7 @@ def test_experts_in_mxfp4(tmp_path):
     assert 0 < fixtures.nmse(logits[1], logits[0]) <= 1e-3  # measured: 2.5e-4
 
 
-@pytest.mark.parametrize("name", ["IQ4_XS", "MXFP4"])
+@pytest.mark.parametrize("name", ["IQ4_XS", "MXFP4", "IQ3_XXS", "IQ2_S", "IQ1_M"])
 def test_tiers_make_the_same_bits(name, model_of, tmp_path):
     found = {}
     for tier in TIERS:

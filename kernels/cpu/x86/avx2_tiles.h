@@ -59,11 +59,11 @@ INLINE int is_signed(const int low, const int codes) {
     return BYTES_ARE_SIGNED && (low == 8 || codes == LLMC_CODES_IQ4);
 }
 
-/* What the bits stand for, with the offset that makes it a field: none of signed bytes, 128 of others, 16 of E2M1. */
+/* What the bits stand for, with the offset that makes it a field: none of signed bytes. */
 INLINE __m256i code_table(const int codes) {
     const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)llmc_codes[codes]));
-    if (codes == LLMC_CODES_E2M1) return _mm256_add_epi8(values, _mm256_set1_epi8(16));
-    return BYTES_ARE_SIGNED ? values : _mm256_xor_si256(values, _mm256_set1_epi8((char)0x80));
+    if (is_signed(0, codes)) return values;
+    return _mm256_add_epi8(values, _mm256_set1_epi8((char)llmc_code_forms[codes].offset));
 }
 
 /* Fields of group g (of 8) of 32 columns of half a tile, as unsigned bytes or signed ones. */
@@ -74,13 +74,14 @@ INLINE __m256i group_fields(const int low, const int high, const int codes, cons
     if (low == 8) return BYTES_ARE_SIGNED ? _mm256_xor_si256(fields, _mm256_set1_epi8((char)0x80)) : fields;
     if (low_shift) fields = _mm256_srli_epi16(fields, low_shift);
     fields = _mm256_and_si256(fields, _mm256_set1_epi8((char)((1 << low) - 1)));
-    if (codes) return _mm256_shuffle_epi8(code_table(codes), fields);
-    if (!high) return fields;
-    const int high_n = 8 / (high ? high : 1), high_shift = g % high_n * high - low; /* to the right */
-    __m256i top = load(quants + 64 * low + g / high_n * 64);
-    if (high_shift > 0) top = _mm256_srli_epi16(top, high_shift);
-    if (high_shift < 0) top = _mm256_slli_epi16(top, -high_shift);
-    return _mm256_or_si256(fields, _mm256_and_si256(top, _mm256_set1_epi8((char)(((1 << high) - 1) << low))));
+    if (high) {
+        const int high_n = 8 / (high ? high : 1), high_shift = g % high_n * high - low; /* to the right */
+        __m256i top = load(quants + 64 * low + g / high_n * 64);
+        if (high_shift > 0) top = _mm256_srli_epi16(top, high_shift);
+        if (high_shift < 0) top = _mm256_slli_epi16(top, -high_shift);
+        fields = _mm256_or_si256(fields, _mm256_and_si256(top, _mm256_set1_epi8((char)(((1 << high) - 1) << low))));
+    }
+    return codes ? _mm256_shuffle_epi8(code_table(codes), fields) : fields;
 }
 
 /* Adds to the dots of each row the groups [begin, end) of 32 columns, times the int16 pairs of `scale`, if there is one. */
@@ -107,10 +108,10 @@ INLINE void add_groups(const int rows, const int low, const int high, const int 
     }
 }
 #else
-/* How many groups' products of a pair of columns fit in 16 bits: 2 * 127 * the largest field each, 28 of E2M1. 8 bits: one
- * group, as |weight| times the activation with the weight's sign, at most 2 * 128 * 127. */
+/* How many groups' products of a pair of columns fit in 16 bits: 2 * 127 * the largest field each. 8 bits: one group, as |weight|
+ * times the activation with the weight's sign, at most 2 * 128 * 127. */
 INLINE int groups_in_16_bits(const int low, const int high, const int codes) {
-    const int bits = codes == LLMC_CODES_IQ4 ? 8 : codes == LLMC_CODES_E2M1 ? 5 : low + high;
+    const int bits = codes ? llmc_code_forms[codes].bits : low + high;
     return bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
 }
 
@@ -239,6 +240,13 @@ INLINE __m256i both_lanes(__m256i pair, const int j) {
     return j ? _mm256_blend_epi16(pair, other, 0x55) : _mm256_blend_epi16(pair, other, 0xaa);
 }
 
+/* d of 8 outputs, in the unit of their codes. */
+INLINE __m256 scales_256_at(const uint8_t *scales, const int h, const int codes) {
+    const float unit = llmc_code_forms[codes].unit;
+    const __m256 d = halves_at(scales + h * 16);
+    return unit == 1.0f ? d : _mm256_mul_ps(d, _mm256_set1_ps(unit));
+}
+
 /* The sums of scale * dot of a super-block. Moves `at` past its quants. */
 INLINE void scaled_dots(const int rows, const int how, const int low, const int high, const int codes, const int kind,
                         tile_stream *at, const uint8_t *pairs, const int8_t *const *q_of, __m256i isum[MAX_ROWS][HALVES]) {
@@ -288,7 +296,7 @@ INLINE void q8_256_kernel(const tile_job *job, const int rows, const int how, co
             }
         }
         UNROLL for (int h = 0; h < HALVES; h++) {
-            __m256 d = halves_at(scales + h * 16), dmin = _mm256_setzero_ps();
+            __m256 d = scales_256_at(scales, h, codes), dmin = _mm256_setzero_ps();
             if (has_min) dmin = halves_at(scales + 32 + h * 16);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m256 x_d = _mm256_set1_ps(x[r]->d), total = sum[r * HALVES + h];
@@ -415,15 +423,24 @@ KERNELS(q6_k, 256, 4, 2, 0, 32, LLMC_SCALES_K16, 288)
 KERNELS(iq4_nl, 32, 4, 0, LLMC_CODES_IQ4, BYTES_ARE_SIGNED ? 0 : 128, LLMC_SCALES_D, 32)
 KERNELS(iq4_xs, 256, 4, 0, LLMC_CODES_IQ4, BYTES_ARE_SIGNED ? 0 : 128, LLMC_SCALES_K32, 160)
 KERNELS(mxfp4, 32, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0, 16)
+KERNELS(iq3_xxs, 256, 4, 0, LLMC_CODES_IQ3_XXS, 32, LLMC_SCALES_K32, 160)
+KERNELS(iq3_s, 256, 4, 0, LLMC_CODES_IQ3_S, 16, LLMC_SCALES_K32, 160)
+KERNELS(iq2_xxs, 256, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K32, 160)
+KERNELS(iq2_s, 256, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K16, 288)
+KERNELS(iq1_s, 256, 2, 1, LLMC_CODES_IQ1, 16, LLMC_SCALES_K32, 160)
+KERNELS(iq1_m, 256, 2, 1, LLMC_CODES_IQ1, 16, LLMC_SCALES_K16, 288)
 KERNELS(tq, 256, 2, 0, 0, 1, LLMC_SCALES_D, 32)
 
 static const kernels_of_type *const kernel_table[LLMC_PACK_TYPES] = {
-    [LLMC_PACK_F32] = &f32_kernels,     [LLMC_PACK_F16] = &f16_kernels,       [LLMC_PACK_BF16] = &bf16_kernels,
-    [LLMC_PACK_Q4_0] = &q4_0_kernels,   [LLMC_PACK_Q4_1] = &q4_1_kernels,     [LLMC_PACK_Q5_0] = &q5_0_kernels,
-    [LLMC_PACK_Q5_1] = &q5_1_kernels,   [LLMC_PACK_Q8_0] = &q8_0_kernels,     [LLMC_PACK_Q2_K] = &q2_k_kernels,
-    [LLMC_PACK_Q3_K] = &q3_k_kernels,   [LLMC_PACK_Q4_K] = &q4_k_kernels,     [LLMC_PACK_Q5_K] = &q5_k_kernels,
-    [LLMC_PACK_Q6_K] = &q6_k_kernels,   [LLMC_PACK_IQ4_NL] = &iq4_nl_kernels, [LLMC_PACK_IQ4_XS] = &iq4_xs_kernels,
-    [LLMC_PACK_MXFP4] = &mxfp4_kernels, [LLMC_PACK_TQ1_0] = &tq_kernels,      [LLMC_PACK_TQ2_0] = &tq_kernels,
+    [LLMC_PACK_F32] = &f32_kernels,         [LLMC_PACK_F16] = &f16_kernels,       [LLMC_PACK_BF16] = &bf16_kernels,
+    [LLMC_PACK_Q4_0] = &q4_0_kernels,       [LLMC_PACK_Q4_1] = &q4_1_kernels,     [LLMC_PACK_Q5_0] = &q5_0_kernels,
+    [LLMC_PACK_Q5_1] = &q5_1_kernels,       [LLMC_PACK_Q8_0] = &q8_0_kernels,     [LLMC_PACK_Q2_K] = &q2_k_kernels,
+    [LLMC_PACK_Q3_K] = &q3_k_kernels,       [LLMC_PACK_Q4_K] = &q4_k_kernels,     [LLMC_PACK_Q5_K] = &q5_k_kernels,
+    [LLMC_PACK_Q6_K] = &q6_k_kernels,       [LLMC_PACK_IQ4_NL] = &iq4_nl_kernels, [LLMC_PACK_IQ4_XS] = &iq4_xs_kernels,
+    [LLMC_PACK_MXFP4] = &mxfp4_kernels,     [LLMC_PACK_TQ1_0] = &tq_kernels,      [LLMC_PACK_TQ2_0] = &tq_kernels,
+    [LLMC_PACK_IQ3_XXS] = &iq3_xxs_kernels, [LLMC_PACK_IQ3_S] = &iq3_s_kernels,   [LLMC_PACK_IQ2_XXS] = &iq2_xxs_kernels,
+    [LLMC_PACK_IQ2_XS] = &iq2_s_kernels,    [LLMC_PACK_IQ2_S] = &iq2_s_kernels,   [LLMC_PACK_IQ1_S] = &iq1_s_kernels,
+    [LLMC_PACK_IQ1_M] = &iq1_m_kernels,
 };
 
 /* What one call of matmul is about. */

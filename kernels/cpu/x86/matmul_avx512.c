@@ -196,7 +196,7 @@ INLINE void q8_256_kernel(const tile_job *job, const int rows, const int tiles, 
         scaled_sums(rows, tiles, kind, tile_bytes, at.scales + mins_at, &act, msum);
         UNROLL for (int t = 0; t < tiles; t++) {
             const uint8_t *scales = at.scales + (size_t)t * tile_bytes;
-            __m512 d = tile_halves(scales), dmin = _mm512_setzero_ps();
+            __m512 d = tile_scales_256(scales, codes), dmin = _mm512_setzero_ps();
             if (has_min) dmin = tile_halves(scales + 32);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m512 x_d = _mm512_set1_ps(act.x[r]->d), total = sum[r * tiles + t];
@@ -325,7 +325,7 @@ INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, con
             add_fields(job, rows, tiles, dot_groups, (p * 2 + (size_t)j) * (size_t)dot_groups, q, stride, ahead, lines, j, 2,
                        dot);
             UNROLL for (int t = 0; t < tiles; t++) {
-                const __m512i scale = job->w->scale[t][dot_groups == sub_groups ? p * 2 + (size_t)j : p];
+                const __m512i scale = job->w->scale[t][(p * 2 + (size_t)j) * (size_t)dot_groups / (size_t)sub_groups];
                 UNROLL for (int r = 0; r < rows; r++) isum[r][t] =
                     narrow ? _mm512_dpwssd_epi32(isum[r][t], dot[r][t], scale)
                            : _mm512_add_epi32(isum[r][t], _mm512_mullo_epi32(dot[r][t], scale));
@@ -379,7 +379,7 @@ INLINE void unpack_256(chunk *w, const int t, const int low, const int high, con
     const int has_min = llmc_has_minima(kind), scales_at = has_min ? 64 : 32;
     const int mins_at = kind == LLMC_SCALES_K32_MIN ? 192 : scales_at;
     unpack_fields(w->fields[t], low, high, codes, quants, n_blocks);
-    w->d[t][0] = tile_halves(scales);
+    w->d[t][0] = tile_scales_256(scales, codes);
     if (has_min) w->m[t][0] = tile_halves(scales + 32);
     const int n_pairs = llmc_sub_pairs(kind);
     UNROLL for (int p = 0; p < n_pairs; p++) {
@@ -472,14 +472,23 @@ KERNELS(q6_k, 256, 4, 2, 0, 32, LLMC_SCALES_K16, 288)
 KERNELS(iq4_nl, 32, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_D, 256)
 KERNELS(iq4_xs, 256, 4, 0, LLMC_CODES_IQ4, 128, LLMC_SCALES_K32, 160)
 KERNELS(mxfp4, 32, 4, 0, LLMC_CODES_E2M1, 16, LLMC_SCALES_E8M0, 128)
+KERNELS(iq3_xxs, 256, 4, 0, LLMC_CODES_IQ3_XXS, 32, LLMC_SCALES_K32, 160)
+KERNELS(iq3_s, 256, 4, 0, LLMC_CODES_IQ3_S, 16, LLMC_SCALES_K32, 160)
+KERNELS(iq2_xxs, 256, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K32, 160)
+KERNELS(iq2_s, 256, 2, 1, LLMC_CODES_IQ2, 64, LLMC_SCALES_K16, 288)
+KERNELS(iq1_s, 256, 2, 1, LLMC_CODES_IQ1, 16, LLMC_SCALES_K32, 160)
+KERNELS(iq1_m, 256, 2, 1, LLMC_CODES_IQ1, 16, LLMC_SCALES_K16, 288)
 KERNELS(tq, 256, 2, 0, 0, 1, LLMC_SCALES_D, 32)
 
 static const kernels_of_type *const kernel_table[LLMC_PACK_TYPES] = {
-    [LLMC_PACK_Q4_0] = &q4_0_kernels,   [LLMC_PACK_Q4_1] = &q4_1_kernels,     [LLMC_PACK_Q5_0] = &q5_0_kernels,
-    [LLMC_PACK_Q5_1] = &q5_1_kernels,   [LLMC_PACK_Q8_0] = &q8_0_kernels,     [LLMC_PACK_Q2_K] = &q2_k_kernels,
-    [LLMC_PACK_Q3_K] = &q3_k_kernels,   [LLMC_PACK_Q4_K] = &q4_k_kernels,     [LLMC_PACK_Q5_K] = &q5_k_kernels,
-    [LLMC_PACK_Q6_K] = &q6_k_kernels,   [LLMC_PACK_IQ4_NL] = &iq4_nl_kernels, [LLMC_PACK_IQ4_XS] = &iq4_xs_kernels,
-    [LLMC_PACK_MXFP4] = &mxfp4_kernels, [LLMC_PACK_TQ1_0] = &tq_kernels,      [LLMC_PACK_TQ2_0] = &tq_kernels,
+    [LLMC_PACK_Q4_0] = &q4_0_kernels,       [LLMC_PACK_Q4_1] = &q4_1_kernels,     [LLMC_PACK_Q5_0] = &q5_0_kernels,
+    [LLMC_PACK_Q5_1] = &q5_1_kernels,       [LLMC_PACK_Q8_0] = &q8_0_kernels,     [LLMC_PACK_Q2_K] = &q2_k_kernels,
+    [LLMC_PACK_Q3_K] = &q3_k_kernels,       [LLMC_PACK_Q4_K] = &q4_k_kernels,     [LLMC_PACK_Q5_K] = &q5_k_kernels,
+    [LLMC_PACK_Q6_K] = &q6_k_kernels,       [LLMC_PACK_IQ4_NL] = &iq4_nl_kernels, [LLMC_PACK_IQ4_XS] = &iq4_xs_kernels,
+    [LLMC_PACK_MXFP4] = &mxfp4_kernels,     [LLMC_PACK_TQ1_0] = &tq_kernels,      [LLMC_PACK_TQ2_0] = &tq_kernels,
+    [LLMC_PACK_IQ3_XXS] = &iq3_xxs_kernels, [LLMC_PACK_IQ3_S] = &iq3_s_kernels,   [LLMC_PACK_IQ2_XXS] = &iq2_xxs_kernels,
+    [LLMC_PACK_IQ2_XS] = &iq2_s_kernels,    [LLMC_PACK_IQ2_S] = &iq2_s_kernels,   [LLMC_PACK_IQ1_S] = &iq1_s_kernels,
+    [LLMC_PACK_IQ1_M] = &iq1_m_kernels,
 };
 
 /* --- few rows: unpacking in registers --- */
@@ -580,10 +589,16 @@ static void multiply_tiles(const row_pass *pass, uint32_t tile, uint32_t n_tiles
     }
 }
 
-/* Rows at a time: their sums, and for Q6_K what their dots start from, have a place in the scratch. */
+/* Do the dots of many rows start from minus what the offset of their fields adds? */
+static int is_centered(const llmc_packed *packed) {
+    const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
+    return tile_field_bits(layout->low_bits, layout->high_bits, layout->codes) == 6;
+}
+
+/* Rows at a time: their sums, and what their dots start from, have a place in the scratch. */
 static uint32_t rows_of_pass(const llmc_packed *packed) {
     uint32_t rows = PASS_ROWS;
-    if (packed->type == LLMC_PACK_Q6_K && (uint64_t)packed->cols * rows > START_BYTES) rows = START_BYTES / packed->cols;
+    if (is_centered(packed) && (uint64_t)packed->cols * rows > START_BYTES) rows = START_BYTES / packed->cols;
     return rows;
 }
 
@@ -592,7 +607,7 @@ static void many_rows(const product *p, const kernels_of_type *kernels, uint32_t
     row_pass pass = {p, kernels, memory, 0, 0};
     for (; pass.row < p->n_rows; pass.row += pass.n) {
         pass.n = p->n_rows - pass.row < step ? p->n_rows - pass.row : step;
-        if (p->packed->type == LLMC_PACK_Q6_K) start_rows(p, pass.row, pass.n, memory->starts);
+        if (is_centered(p->packed)) start_rows(p, pass.row, pass.n, memory->starts);
         for (uint32_t tile = tile_begin; tile < tile_end; tile += MAX_TILES) {
             multiply_tiles(&pass, tile, tile_end - tile < MAX_TILES ? 1 : MAX_TILES);
         }
