@@ -61,49 +61,6 @@ static void hash_remove(llmc_kv *kv, uint32_t node) {
     *link = p->chain;
 }
 
-/* ---- Free list, inactive list ------------------------------------------------------------------------------------------ */
-
-static void free_push(llmc_kv *kv, uint32_t number) {
-    kv->pages[number].next = kv->free_head;
-    kv->free_head = number;
-    kv->n_free++;
-}
-
-static uint32_t free_pop(llmc_kv *kv) {
-    uint32_t number = kv->free_head;
-    kv->free_head = kv->pages[number].next;
-    kv->n_free--;
-    return number;
-}
-
-static void inactive_append(llmc_kv *kv, uint32_t number) {
-    page *p = &kv->pages[number];
-    p->previous = kv->newest;
-    p->next = NO_PAGE;
-    if (kv->newest == NO_PAGE) {
-        kv->oldest = number;
-    } else {
-        kv->pages[kv->newest].next = number;
-    }
-    kv->newest = number;
-    kv->n_inactive++;
-}
-
-static void inactive_remove(llmc_kv *kv, uint32_t number) {
-    const page *p = &kv->pages[number];
-    if (p->previous == NO_PAGE) {
-        kv->oldest = p->next;
-    } else {
-        kv->pages[p->previous].next = p->next;
-    }
-    if (p->next == NO_PAGE) {
-        kv->newest = p->previous;
-    } else {
-        kv->pages[p->next].previous = p->previous;
-    }
-    kv->n_inactive--;
-}
-
 /* ---- Active and inactive nodes ----------------------------------------------------------------------------------------- */
 
 static int is_active(const page *p) {
@@ -118,7 +75,7 @@ static void pin_ancestors(llmc_kv *kv, uint32_t node) {
         int was_active = is_active(p);
         p->pins++;
         if (was_active) return;
-        inactive_remove(kv, parent);
+        llmc_kv_slot_wake(&kv->page_slots, parent);
         parent = p->parent;
     }
 }
@@ -126,7 +83,7 @@ static void pin_ancestors(llmc_kv *kv, uint32_t node) {
 /* The node just turned inactive: it and every ancestor that only it kept active join the list, children first. */
 static void unpin_ancestors(llmc_kv *kv, uint32_t node) {
     for (;;) {
-        inactive_append(kv, node);
+        llmc_kv_slot_rest(&kv->page_slots, node);
         uint32_t parent = kv->pages[node].parent;
         if (parent == NO_PAGE) return;
         page *p = &kv->pages[parent];
@@ -139,7 +96,7 @@ static void unpin_ancestors(llmc_kv *kv, uint32_t node) {
 static void hold(llmc_kv *kv, uint32_t number) {
     page *p = &kv->pages[number];
     if (p->published && !is_active(p)) {
-        inactive_remove(kv, number);
+        llmc_kv_slot_wake(&kv->page_slots, number);
         pin_ancestors(kv, number);
     }
     p->references++;
@@ -153,19 +110,9 @@ static void forget_rows(llmc_kv *kv, uint32_t number) {
 
 /* ---- Life -------------------------------------------------------------------------------------------------------------- */
 
-static void build_free_list(llmc_kv *kv) {
-    kv->free_head = NO_PAGE;
-    for (uint32_t i = kv->n_pages; i > 0; i--) {
-        kv->pages[i - 1].state = kv->pages[i - 1].window = LLMC_KV_NONE;
-        free_push(kv, i - 1);
-    }
-}
-
 static void clear_tree(llmc_kv *kv) {
     memset(kv->buckets, 0xFF, (size_t)kv->n_buckets * sizeof *kv->buckets);
-    kv->oldest = NO_PAGE;
-    kv->newest = NO_PAGE;
-    kv->n_inactive = 0;
+    llmc_kv_slots_wake_all(&kv->page_slots);
 }
 
 llmcall_status llmc_kv_create(const llmc_env *env, uint32_t n_pages, int prefix_cache_enabled, llmc_kv **out,
@@ -178,18 +125,17 @@ llmcall_status llmc_kv_create(const llmc_env *env, uint32_t n_pages, int prefix_
     llmc_kv *kv = llmc_zalloc(env, sizeof *kv);
     if (!kv) return llmc_fail_memory(error, "the KV page table");
     kv->env = env;
-    kv->n_pages = n_pages;
     kv->enabled = prefix_cache_enabled != 0;
     kv->n_buckets = 1;
     while (kv->n_buckets < n_pages) kv->n_buckets *= 2;
     if (!llmc_random_bytes(&kv->seed, (uint32_t)sizeof kv->seed)) kv->seed = UINT64_C(0x243F6A8885A308D3);
     kv->pages = llmc_zalloc_array(env, n_pages, sizeof *kv->pages);
     kv->buckets = llmc_alloc_array(env, kv->n_buckets, sizeof *kv->buckets);
-    if (!kv->pages || !kv->buckets) {
+    if (!llmc_kv_slots_create(env, n_pages, &kv->page_slots) || !kv->pages || !kv->buckets) {
         llmc_kv_destroy(&kv);
         return llmc_fail_memory(error, "the KV page table");
     }
-    build_free_list(kv);
+    for (uint32_t i = 0; i < n_pages; i++) kv->pages[i].state = kv->pages[i].window = LLMC_KV_NONE;
     clear_tree(kv);
     *out = kv;
     return LLMCALL_OK;
@@ -199,8 +145,11 @@ void llmc_kv_destroy(llmc_kv **kv) {
     if (!kv || !*kv) return;
     llmc_free((*kv)->env, (*kv)->pages);
     llmc_free((*kv)->env, (*kv)->buckets);
-    llmc_free((*kv)->env, (*kv)->states);
+    llmc_free((*kv)->env, (*kv)->state_page);
     llmc_free((*kv)->env, (*kv)->windows);
+    llmc_kv_slots_free((*kv)->env, &(*kv)->page_slots);
+    llmc_kv_slots_free((*kv)->env, &(*kv)->state_slots);
+    llmc_kv_slots_free((*kv)->env, &(*kv)->window_slots);
     llmc_free((*kv)->env, *kv);
     *kv = NULL;
 }
@@ -269,22 +218,22 @@ void llmc_kv_publish(llmc_kv *kv, llmc_kv_key key, const int32_t *tokens, uint32
 
 void llmc_kv_drop_cached(llmc_kv *kv) {
     clear_tree(kv);
-    for (uint32_t i = 0; i < kv->n_pages; i++) {
+    for (uint32_t i = 0; i < kv->page_slots.n; i++) {
         page *p = &kv->pages[i];
         if (!p->published) continue;
         p->published = 0;
         p->pins = 0;
         if (p->references > 0) continue;
         forget_rows(kv, i);
-        free_push(kv, i);
+        llmc_kv_slot_push(&kv->page_slots, i);
     }
 }
 
 /* ---- Pages ------------------------------------------------------------------------------------------------------------- */
 
 static uint32_t evict(llmc_kv *kv) {
-    uint32_t number = kv->oldest;
-    inactive_remove(kv, number);
+    uint32_t number = kv->page_slots.oldest;
+    llmc_kv_slot_wake(&kv->page_slots, number);
     hash_remove(kv, number);
     kv->pages[number].published = 0;
     forget_rows(kv, number);
@@ -292,8 +241,8 @@ static uint32_t evict(llmc_kv *kv) {
 }
 
 int llmc_kv_acquire(llmc_kv *kv, llmc_kv_key key, uint32_t *out, int *needs_zero) {
-    if (kv->n_free == 0 && kv->n_inactive == 0) return 0;
-    uint32_t number = kv->n_free > 0 ? free_pop(kv) : evict(kv);
+    if (kv->page_slots.n_free == 0 && kv->page_slots.n_idle == 0) return 0;
+    uint32_t number = kv->page_slots.n_free > 0 ? llmc_kv_slot_pop(&kv->page_slots) : evict(kv);
     page *p = &kv->pages[number];
     *needs_zero = p->written && p->key.salt != key.salt;
     p->written = 1;
@@ -304,17 +253,17 @@ int llmc_kv_acquire(llmc_kv *kv, llmc_kv_key key, uint32_t *out, int *needs_zero
 }
 
 void llmc_kv_retain(llmc_kv *kv, uint32_t number) {
-    if (number < kv->n_pages && kv->pages[number].references > 0) kv->pages[number].references++;
+    if (number < kv->page_slots.n && kv->pages[number].references > 0) kv->pages[number].references++;
 }
 
 void llmc_kv_release(llmc_kv *kv, uint32_t number) {
-    if (number >= kv->n_pages || kv->pages[number].references == 0) return;
+    if (number >= kv->page_slots.n || kv->pages[number].references == 0) return;
     page *p = &kv->pages[number];
     p->references--;
     if (!p->published) {
         if (p->references > 0) return;
         forget_rows(kv, number);
-        free_push(kv, number);
+        llmc_kv_slot_push(&kv->page_slots, number);
     } else if (!is_active(p)) {
         unpin_ancestors(kv, number);
     }
@@ -323,23 +272,23 @@ void llmc_kv_release(llmc_kv *kv, uint32_t number) {
 /* ---- Figures ----------------------------------------------------------------------------------------------------------- */
 
 uint32_t llmc_kv_total(const llmc_kv *kv) {
-    return kv->n_pages;
+    return kv->page_slots.n;
 }
 
 uint32_t llmc_kv_available(const llmc_kv *kv) {
-    return kv->n_free + kv->n_inactive;
+    return kv->page_slots.n_free + kv->page_slots.n_idle;
 }
 
 uint32_t llmc_kv_references(const llmc_kv *kv, uint32_t number) {
-    return number < kv->n_pages ? kv->pages[number].references : 0;
+    return number < kv->page_slots.n ? kv->pages[number].references : 0;
 }
 
 int llmc_kv_published(const llmc_kv *kv, uint32_t number) {
-    return number < kv->n_pages && kv->pages[number].published;
+    return number < kv->page_slots.n && kv->pages[number].published;
 }
 
 void llmc_kv_stats(const llmc_kv *kv, uint32_t *total, uint32_t *used, uint32_t *cached) {
-    if (total) *total = kv->n_pages;
-    if (used) *used = kv->n_pages - llmc_kv_available(kv);
-    if (cached) *cached = kv->n_inactive;
+    if (total) *total = kv->page_slots.n;
+    if (used) *used = kv->page_slots.n - llmc_kv_available(kv);
+    if (cached) *cached = kv->page_slots.n_idle;
 }
