@@ -109,94 +109,36 @@ static inline float llmc_sum16(const float lanes[16]) {
     return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 
+/* The vector sections: what a comparison and an exponent are in one width, then the one text for both. */
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 
-static inline __m256 llmc_exp8(__m256 x) {
-    const __m256 round = _mm256_set1_ps(LLMC_EXP_ROUND);
-    const __m256 one = _mm256_set1_ps(1.0f);
-    __m256 sum = _mm256_fmadd_ps(x, _mm256_set1_ps(LLMC_EXP_LOG2E), round);
-    __m256 n = _mm256_sub_ps(sum, round);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_HI), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_LO), r);
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_EXP_C6), r, _mm256_set1_ps(LLMC_EXP_C5));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C2));
-    p = _mm256_fmadd_ps(p, r, one);
-    p = _mm256_fmadd_ps(p, r, one);
-    __m256i power = _mm256_slli_epi32(_mm256_castps_si256(sum), 23);
-    __m256 y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), power));
-    __m256 low = _mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXP_MIN), _CMP_LT_OQ);
-    __m256 high = _mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXP_MAX), _CMP_GT_OQ);
-    y = _mm256_andnot_ps(low, y);
-    y = _mm256_blendv_ps(y, _mm256_set1_ps(INFINITY), high);
-    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+/* a < b ? yes : no; a NaN is less than nothing. */
+static inline __m256 llmc_where_less8(__m256 a, __m256 b, __m256 yes, __m256 no) {
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+
+static inline __m256 llmc_where_nan8(__m256 x, __m256 yes, __m256 no) {
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+/* The low bits of sum, which are n, added to the exponent of p. */
+static inline __m256 llmc_scale8(__m256 p, __m256 sum) {
+    __m256i power = _mm256_slli_epi32(_mm256_castps_si256(sum), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), power));
+}
+
+#define VECTOR       __m256
+#define OP(name)     _mm256_##name##_ps
+#define LANES_(name) llmc_##name##8
+#include "kernels/cpu/x86/vecmath_lanes.h"
 
 /* llmc_exp8 of what is not above 0: fewer cases are left. A NaN comes back as a NaN, since 2^n is multiplied, which is as
  * exact as adding to the exponent where the result is normal. */
 static inline __m256 llmc_exp8_down(__m256 x) {
-    const __m256 round = _mm256_set1_ps(LLMC_EXP_ROUND);
-    const __m256 one = _mm256_set1_ps(1.0f);
-    __m256 sum = _mm256_fmadd_ps(x, _mm256_set1_ps(LLMC_EXP_LOG2E), round);
-    __m256 n = _mm256_sub_ps(sum, round);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_HI), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(LLMC_EXP_LN2_LO), r);
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_EXP_C6), r, _mm256_set1_ps(LLMC_EXP_C5));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C4));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C3));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(LLMC_EXP_C2));
-    p = _mm256_fmadd_ps(p, r, one);
-    p = _mm256_fmadd_ps(p, r, one);
-    __m256i power = _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(sum), 23), _mm256_castps_si256(one));
-    __m256 y = _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+    __m256 sum = llmc_exp_sum8(x);
+    __m256 y = _mm256_mul_ps(llmc_exp_rest8(x, sum), llmc_scale8(_mm256_set1_ps(1.0f), sum));
     return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXP_MIN), _CMP_LT_OQ), y);
-}
-
-static inline __m256 llmc_silu8(__m256 x) {
-    __m256 minus = _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
-    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(minus)));
-}
-
-static inline __m256 llmc_tanh8(__m256 x) {
-    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
-    __m256 e = llmc_exp8(_mm256_mul_ps(_mm256_set1_ps(-2.0f), _mm256_andnot_ps(sign, x)));
-    __m256 y = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
-    return _mm256_or_ps(_mm256_andnot_ps(sign, y), _mm256_and_ps(sign, x));
-}
-
-static inline __m256 llmc_gelu8(__m256 x) {
-    __m256 slope = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(LLMC_GELU_C3), _mm256_set1_ps(LLMC_GELU_C1));
-    return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), llmc_exp8(_mm256_mul_ps(x, slope))));
-}
-
-static inline __m256 llmc_gelu_exact8(__m256 x) {
-    const __m256 one = _mm256_set1_ps(1.0f), half = _mm256_set1_ps(0.5f);
-    __m256 z = _mm256_mul_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), x), _mm256_set1_ps(LLMC_ERFC_ROOT));
-    __m256 t = _mm256_div_ps(one, _mm256_fmadd_ps(z, half, one));
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_ERFC_C9), t, _mm256_set1_ps(LLMC_ERFC_C8));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C7));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C6));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C5));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C4));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C3));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C2));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C1));
-    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(LLMC_ERFC_C0));
-    __m256 tail = _mm256_mul_ps(_mm256_mul_ps(half, t), llmc_exp8(_mm256_fnmadd_ps(z, z, p)));
-    __m256 below = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
-    return _mm256_mul_ps(x, _mm256_blendv_ps(_mm256_sub_ps(one, tail), tail, below));
-}
-
-static inline __m256 llmc_expm1_down8(__m256 x) {
-    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(LLMC_EXP_C6), x, _mm256_set1_ps(LLMC_EXP_C5));
-    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(LLMC_EXP_C4));
-    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(LLMC_EXP_C3));
-    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(LLMC_EXP_C2));
-    p = _mm256_fmadd_ps(p, x, _mm256_set1_ps(1.0f));
-    __m256 near = _mm256_cmp_ps(x, _mm256_set1_ps(LLMC_EXPM1_NEAR), _CMP_GT_OQ);
-    return _mm256_blendv_ps(_mm256_sub_ps(llmc_exp8(x), _mm256_set1_ps(1.0f)), _mm256_mul_ps(p, x), near);
 }
 
 /* llmc_sum16 from its second level on: the 8 sums of lanes i and i + 8. */
@@ -208,87 +150,29 @@ static inline float llmc_sum8(__m256 sum) {
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
-static inline __m512 llmc_exp16(__m512 x) {
-    const __m512 round = _mm512_set1_ps(LLMC_EXP_ROUND);
-    const __m512 one = _mm512_set1_ps(1.0f);
-    __m512 sum = _mm512_fmadd_ps(x, _mm512_set1_ps(LLMC_EXP_LOG2E), round);
-    __m512 n = _mm512_sub_ps(sum, round);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_HI), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_LO), r);
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_EXP_C6), r, _mm512_set1_ps(LLMC_EXP_C5));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C4));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C3));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C2));
-    p = _mm512_fmadd_ps(p, r, one);
-    p = _mm512_fmadd_ps(p, r, one);
-    __m512i power = _mm512_slli_epi32(_mm512_castps_si512(sum), 23);
-    __mmask16 stays = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MIN), _CMP_GE_OQ);
-    __mmask16 high = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MAX), _CMP_GT_OQ);
-    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    __m512 y = _mm512_castsi512_ps(_mm512_maskz_add_epi32(stays, _mm512_castps_si512(p), power));
-    y = _mm512_mask_mov_ps(y, high, _mm512_set1_ps(INFINITY));
-    return _mm512_mask_mov_ps(y, nan, x);
+static inline __m512 llmc_where_less16(__m512 a, __m512 b, __m512 yes, __m512 no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), yes);
 }
+
+static inline __m512 llmc_where_nan16(__m512 x, __m512 yes, __m512 no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), yes);
+}
+
+static inline __m512 llmc_scale16(__m512 p, __m512 sum) {
+    __m512i power = _mm512_slli_epi32(_mm512_castps_si512(sum), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), power));
+}
+
+#define VECTOR       __m512
+#define OP(name)     _mm512_##name##_ps
+#define LANES_(name) llmc_##name##16
+#include "kernels/cpu/x86/vecmath_lanes.h"
 
 /* llmc_exp16 of what is not above 0: fewer cases are left. A NaN comes back as a NaN. */
 static inline __m512 llmc_exp16_down(__m512 x) {
-    const __m512 round = _mm512_set1_ps(LLMC_EXP_ROUND);
-    const __m512 one = _mm512_set1_ps(1.0f);
-    __m512 n = _mm512_sub_ps(_mm512_fmadd_ps(x, _mm512_set1_ps(LLMC_EXP_LOG2E), round), round);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_HI), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(LLMC_EXP_LN2_LO), r);
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_EXP_C6), r, _mm512_set1_ps(LLMC_EXP_C5));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C4));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C3));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(LLMC_EXP_C2));
-    p = _mm512_fmadd_ps(p, r, one);
-    p = _mm512_fmadd_ps(p, r, one);
-    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MIN), _CMP_NLT_UQ), p, n);
-}
-
-static inline __m512 llmc_silu16(__m512 x) {
-    __m512 minus = _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
-    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(minus)));
-}
-
-static inline __m512 llmc_tanh16(__m512 x) {
-    const __m512 sign = _mm512_set1_ps(-0.0f), one = _mm512_set1_ps(1.0f);
-    __m512 e = llmc_exp16(_mm512_mul_ps(_mm512_set1_ps(-2.0f), _mm512_andnot_ps(sign, x)));
-    __m512 y = _mm512_div_ps(_mm512_sub_ps(one, e), _mm512_add_ps(one, e));
-    return _mm512_or_ps(_mm512_andnot_ps(sign, y), _mm512_and_ps(sign, x));
-}
-
-static inline __m512 llmc_gelu16(__m512 x) {
-    __m512 slope = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(LLMC_GELU_C3), _mm512_set1_ps(LLMC_GELU_C1));
-    return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0f), llmc_exp16(_mm512_mul_ps(x, slope))));
-}
-
-static inline __m512 llmc_gelu_exact16(__m512 x) {
-    const __m512 one = _mm512_set1_ps(1.0f), half = _mm512_set1_ps(0.5f);
-    __m512 z = _mm512_mul_ps(_mm512_andnot_ps(_mm512_set1_ps(-0.0f), x), _mm512_set1_ps(LLMC_ERFC_ROOT));
-    __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(z, half, one));
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_ERFC_C9), t, _mm512_set1_ps(LLMC_ERFC_C8));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C7));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C6));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C5));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C4));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C3));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C2));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C1));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(LLMC_ERFC_C0));
-    __m512 tail = _mm512_mul_ps(_mm512_mul_ps(half, t), llmc_exp16(_mm512_fnmadd_ps(z, z, p)));
-    __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
-    return _mm512_mul_ps(x, _mm512_mask_mov_ps(_mm512_sub_ps(one, tail), below, tail));
-}
-
-static inline __m512 llmc_expm1_down16(__m512 x) {
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(LLMC_EXP_C6), x, _mm512_set1_ps(LLMC_EXP_C5));
-    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(LLMC_EXP_C4));
-    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(LLMC_EXP_C3));
-    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(LLMC_EXP_C2));
-    p = _mm512_fmadd_ps(p, x, _mm512_set1_ps(1.0f));
-    __mmask16 near = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXPM1_NEAR), _CMP_GT_OQ);
-    return _mm512_mask_mul_ps(_mm512_sub_ps(llmc_exp16(x), _mm512_set1_ps(1.0f)), near, p, x);
+    __m512 sum = llmc_exp_sum16(x), n = _mm512_sub_ps(sum, _mm512_set1_ps(LLMC_EXP_ROUND));
+    __mmask16 stays = _mm512_cmp_ps_mask(x, _mm512_set1_ps(LLMC_EXP_MIN), _CMP_NLT_UQ);
+    return _mm512_maskz_scalef_ps(stays, llmc_exp_rest16(x, sum), n);
 }
 
 static inline float llmc_sum16_vector(__m512 lanes) {

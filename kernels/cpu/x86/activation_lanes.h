@@ -1,11 +1,5 @@
-/* Activations in LANES lanes: one text for both widths. A tier defines, before including it,
- *   vector, lanes     a register of floats, and which of its lanes are there
- *   LANES             8 or 16; LANES_(name) is llmc_<name>8 or llmc_<name>16 of vecmath.h
- *   OP(name)          the instruction set's function: _mm256_<name>_ps or _mm512_<name>_ps
- *   first_lanes       lanes 0 .. n - 1, all of them from n = LANES on
- *   load, store       of those lanes; the others load as 0
- *   if_above          of each lane above 0 in x the one of a, else that of b
- * and afterwards fills its table by fill. */
+/* Activations in LANES lanes: one text for both widths. A tier includes its lanes before it, and afterwards fills its table by
+ * fill. */
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vector clamped(vector gate, vector up) {
@@ -78,7 +72,7 @@ static void xielu(const float *from, const llmc_xielu *numbers, uint32_t n, floa
         vector x = load(from + i, there);
         vector right = OP(mul)(OP(mul)(above, x), x);
         vector left = OP(mul)(OP(sub)(LANES_(expm1_down)(OP(min)(x, limit)), x), below);
-        store(y + i, there, OP(add)(if_above(x, right, left), OP(mul)(slope, x)));
+        store(y + i, there, OP(add)(LANES_(where_less)(OP(set1)(0.0f), x, right, left), OP(mul)(slope, x)));
     }
 }
 
