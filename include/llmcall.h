@@ -433,8 +433,8 @@ LLMCALL_API llmcall_status llmcall_model_info(llmcall_engine *engine, const char
  * The file is a GGUF with general.type "adapter", adapter.type "lora", adapter.lora.alpha (0 or left out: alpha / rank counts as
  * 1), the model's general.architecture, and tensors NAME.lora_a (rank, inputs) and NAME.lora_b (outputs, rank) for tensors NAME
  * of the model, as convert_lora_to_gguf.py of llama.cpp writes it: F32, F16 or BF16, held as they are; other types are held as
- * F32. Every matrix that is multiplied with may have one, also tensors that hold several (attn_qkv, ffn_up with the gate);
- * embeddings and the tensors of experts may not. */
+ * F32. Every matrix that is multiplied with may have one, also tensors that hold several (attn_qkv, ffn_up with the gate), and
+ * of experts all together (n, rank, inputs) and (n, outputs, rank); and the token embeddings, whose lora_a is (tokens, rank). */
 typedef struct llmcall_adapter_options {
     uint32_t struct_size;
     uint32_t reserved;

@@ -39,6 +39,9 @@ enum { LLMC_LORA_MAX_RANK = 1024 };
 typedef struct llmc_lora {
     const llmc_lora_pair *pairs; /* by the weight's address, rising */
     size_t n_pairs;
+    /* What it adds to a token's row of embeddings: scale * b . (a's row of the token), a (n_vocab, rank), b (width, rank); NULL:
+     * nothing. The same weight may be a product's too, to which this adds nothing. */
+    const llmc_lora_pair *embedding;
 } llmc_lora;
 
 /* What of the adapter belongs to the weight; NULL: nothing. */
@@ -130,7 +133,8 @@ enum { LLMC_BY_TOKEN = 0, LLMC_BY_POSITION = 1, LLMC_BY_TYPE = 2 };
 
 typedef struct llmc_op_embed {
     const llmc_weight *weight;
-    int by; /* LLMC_BY_*: which row a token takes; what is not by token is added to dst */
+    int by;   /* LLMC_BY_*: which row a token takes; what is not by token is added to dst */
+    int lora; /* by token: adapters of segments add to it */
     float *dst;
 } llmc_op_embed;
 
@@ -378,10 +382,11 @@ typedef struct llmc_op_experts {
     const float *routes;
     uint32_t n_parts;
     struct {
-        llmc_weight *const *weights; /* (n_experts), all of one type and shape */
+        llmc_weight *const *weights; /* (n_experts), all of one type and shape; an adapter has a pair for all or for none */
         const float *bias;           /* (n_experts, weight rows) or NULL */
         float *dst;                  /* (slots, weight rows) */
     } part[LLMC_MATMUL_PARTS];
+    int lora; /* as of a matmul; what the step's rows are */
 } llmc_op_experts;
 
 typedef struct llmc_op_combine {

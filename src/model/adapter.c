@@ -1,6 +1,8 @@
 /* A LoRA adapter from its GGUF: for a tensor NAME of the model two matrices, NAME.lora_a (rank, inputs) and NAME.lora_b (outputs,
  * rank), whose product, times alpha / rank, is added to it. They stay two, beside the weight: x . a^T . b^T is cheap, and every
- * sequence of a step may have another adapter, or none. Of a tensor that holds several matrices each gets its rows of b. */
+ * sequence of a step may have another adapter, or none. Of a tensor that holds several matrices each gets its rows of b; of a
+ * stack of experts' matrices each has a pair of its own, the outermost dimension of both. Of the token embeddings lora_a is
+ * (tokens, rank), a row for each. */
 #include "model/adapter.h"
 
 #include <math.h>
@@ -15,7 +17,7 @@
 
 enum {
     NAME_SIZE = 256,
-    MAX_SLICES = 4 /* matrices in one tensor */,
+    MAX_SLICES = 4 /* matrices in one tensor, or stacks */,
     PIECE_BYTES = 1 << 20,
     FILL_ROWS = 32 /* weight_fill's granule */
 };
@@ -30,6 +32,7 @@ struct llmc_adapter {
     uint64_t bytes;
     llmc_lora_pair *pairs;
     size_t n_pairs;
+    llmc_lora_pair embedding;
     llmc_weight **matrices; /* all of them, to be destroyed */
     size_t n_matrices;
     llmc_lora lora;
@@ -39,6 +42,7 @@ typedef struct loader {
     const llmc_adapter_base *base;
     llmc_gguf *gguf;
     llmc_adapter *adapter;
+    size_t n_pairs, n_matrices; /* that the file's tensors will make */
 } loader;
 
 /* ---- Header --------------------------------------------------------------------------------------------------------------- */
@@ -90,7 +94,9 @@ static llmcall_status read_header(loader *l, llmcall_error *error) {
 typedef struct target {
     const llmc_tensor_row *row;
     const llmc_layer_facts *facts;
-    const llmc_weight *weight;
+    llmc_weight *const *weights; /* (count) */
+    uint32_t count;              /* of a stack; else 1 */
+    int embeds;                  /* it is looked up by token */
 } target;
 
 static int ends_with(const char *name, const char *suffix) {
@@ -119,7 +125,7 @@ static llmc_tensor_list rows_for(const llmc_adapter_base *base, const char *name
     return llmc_layer_tensors();
 }
 
-/* A plain product of the forward pass; what is looked up by token, or belongs to one of several experts or heads, is none. */
+/* A plain product of the forward pass; what is looked up by token, or belongs to one of several heads, is none. */
 static int is_product(const llmc_adapter_base *base, const llmc_weight *weight) {
     int multiplied = 0;
     for (uint32_t i = 0; i < base->n_ops; i++) {
@@ -132,16 +138,44 @@ static int is_product(const llmc_adapter_base *base, const llmc_weight *weight) 
     return multiplied;
 }
 
+static int is_embedding(const llmc_adapter_base *base, const llmc_weight *weight) {
+    for (uint32_t i = 0; i < base->n_ops; i++) {
+        const llmc_op *op = &base->ops[i];
+        if (op->kind == LLMC_OP_EMBED && op->u.embed.by == LLMC_BY_TOKEN && op->u.embed.weight == weight) return 1;
+    }
+    return 0;
+}
+
+static int are_experts(const llmc_adapter_base *base, llmc_weight *const *weights) {
+    for (uint32_t i = 0; i < base->n_ops; i++) {
+        const llmc_op *op = &base->ops[i];
+        for (uint32_t part = 0; op->kind == LLMC_OP_EXPERTS && part < op->u.experts.n_parts; part++) {
+            if (op->u.experts.part[part].weights == weights) return 1;
+        }
+    }
+    return 0;
+}
+
 static llmcall_status add_target(const loader *l, const llmc_layer_facts *facts, const llmc_tensor_row *row, const void *slots,
                                  const char *name, target targets[MAX_SLICES], size_t *n, llmcall_error *error) {
-    const llmc_weight *weight = NULL;
-    int is_matrix = row->kind == LLMC_TENSOR_MATRIX && row->slot != LLMC_SLOT_NONE;
-    if (is_matrix) memcpy(&weight, (const char *)slots + row->slot, sizeof(void *));
-    if (is_matrix && !weight) return LLMCALL_OK; /* the model's file lacks it */
-    if (!weight || *n == MAX_SLICES || !is_product(l->base, weight)) {
+    const void *slot = (const char *)slots + row->slot;
+    target t = {.row = row, .facts = facts};
+    int known = row->slot != LLMC_SLOT_NONE, takes_part = 0;
+    if (known && row->kind == LLMC_TENSOR_MATRIX) {
+        t.weights = slot;
+        t.count = 1;
+        if (!t.weights[0]) return LLMCALL_OK; /* the model's file lacks it */
+        t.embeds = is_embedding(l->base, t.weights[0]);
+        takes_part = t.embeds || is_product(l->base, t.weights[0]);
+    } else if (known && row->kind == LLMC_TENSOR_STACK) {
+        memcpy(&t.weights, slot, sizeof t.weights);
+        t.count = llmc_dim_size(facts, row->count);
+        takes_part = t.weights && are_experts(l->base, t.weights);
+    }
+    if (!takes_part || *n == MAX_SLICES) {
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, name, "Adapters of the tensor %s are not supported.", name);
     }
-    targets[(*n)++] = (target){.row = row, .facts = facts, .weight = weight};
+    targets[(*n)++] = t;
     return LLMCALL_OK;
 }
 
@@ -175,12 +209,14 @@ static int32_t held_type(int32_t type) {
     return type == LLMC_TYPE_F16 || type == LLMC_TYPE_BF16 ? type : LLMC_TYPE_F32;
 }
 
-static llmcall_status check_shape(const llmc_gguf_tensor *tensor, uint64_t cols, uint64_t rows, llmcall_error *error) {
-    if (tensor->dims[0] == cols && tensor->dims[1] == rows && tensor->dims[2] == 1 && tensor->dims[3] == 1) return LLMCALL_OK;
+static llmcall_status check_shape(const llmc_gguf_tensor *tensor, uint64_t cols, uint64_t rows, uint64_t count,
+                                  llmcall_error *error) {
+    const uint64_t *dims = tensor->dims;
+    if (dims[0] == cols && dims[1] == rows && dims[2] == count && dims[3] == 1) return LLMCALL_OK;
     return llmc_fail(error, LLMCALL_E_FORMAT, NULL, tensor->name,
-                     "The tensor %s has shape (%llu, %llu, %llu, %llu); expected (%llu, %llu).", tensor->name,
-                     (unsigned long long)tensor->dims[3], (unsigned long long)tensor->dims[2],
-                     (unsigned long long)tensor->dims[1], (unsigned long long)tensor->dims[0], (unsigned long long)rows,
+                     "The tensor %s has shape (%llu, %llu, %llu, %llu); expected (1, %llu, %llu, %llu).", tensor->name,
+                     (unsigned long long)dims[3], (unsigned long long)dims[2], (unsigned long long)dims[1],
+                     (unsigned long long)dims[0], (unsigned long long)count, (unsigned long long)rows,
                      (unsigned long long)cols);
 }
 
@@ -193,15 +229,17 @@ static llmcall_status check_type(const llmc_gguf_tensor *tensor, llmcall_error *
 
 static llmcall_status check_pair(const target *first, const llmc_gguf_tensor *a, const llmc_gguf_tensor *b,
                                  llmcall_error *error) {
-    uint64_t rank = a->dims[1];
+    const llmc_layer_facts *facts = first->facts;
+    uint64_t rank = a->dims[first->embeds ? 0 : 1], cols = llmc_dim_size(facts, first->row->cols);
+    uint64_t rows = llmc_tensor_total(facts, first->row);
     if (rank < 1 || rank > LLMC_LORA_MAX_RANK) {
         return llmc_fail(error, LLMCALL_E_UNSUPPORTED, NULL, a->name, "The tensor %s has rank %llu; 1 to %d are supported.",
                          a->name, (unsigned long long)rank, LLMC_LORA_MAX_RANK);
     }
     llmcall_status status = check_type(a, error);
     if (!status) status = check_type(b, error);
-    if (!status) status = check_shape(a, llmc_dim_size(first->facts, first->row->cols), rank, error);
-    if (!status) status = check_shape(b, rank, llmc_tensor_total(first->facts, first->row), error);
+    if (!status) status = check_shape(a, first->embeds ? rank : cols, first->embeds ? rows : rank, first->count, error);
+    if (!status) status = check_shape(b, rank, first->embeds ? cols : rows, first->count, error);
     return status;
 }
 
@@ -216,7 +254,7 @@ static uint64_t bytes_of(const loader *l, const llmc_gguf_tensor *tensor, uint32
 static llmcall_status fill(const loader *l, const llmc_gguf_tensor *tensor, uint32_t first_row, uint32_t rows,
                            llmc_weight *weight, llmcall_error *error) {
     llmc_backend *backend = l->base->backend;
-    size_t row_bytes = (size_t)(tensor->n_bytes / tensor->dims[1]), cols = (size_t)tensor->dims[0];
+    size_t row_bytes = (size_t)(tensor->n_bytes / (tensor->dims[1] * tensor->dims[2])), cols = (size_t)tensor->dims[0];
     size_t fit = PIECE_BYTES / row_bytes / FILL_ROWS * FILL_ROWS;
     uint32_t step = fit < FILL_ROWS ? FILL_ROWS : fit < rows ? (uint32_t)fit : rows;
     int as_is = held_type(tensor->type) == tensor->type;
@@ -249,24 +287,48 @@ static llmcall_status load_matrix(const loader *l, const llmc_gguf_tensor *tenso
     return fill(l, tensor, first_row, rows, weight, error);
 }
 
-static llmcall_status load_pair(const loader *l, const target *targets, size_t n, const llmc_gguf_tensor *a,
+static float scale_of(const llmc_adapter *adapter, uint32_t rank) {
+    return adapter->alpha != 0 ? adapter->alpha / (float)rank : 1;
+}
+
+static llmcall_status load_embedding(const loader *l, const target *t, const llmc_gguf_tensor *a, const llmc_gguf_tensor *b,
+                                     llmcall_error *error) {
+    llmc_lora_pair *pair = &l->adapter->embedding;
+    *pair = (llmc_lora_pair){.weight = t->weights[0], .scale = scale_of(l->adapter, (uint32_t)a->dims[0])};
+    llmcall_status status = load_matrix(l, a, 0, (uint32_t)a->dims[1], &pair->a, error);
+    return status ? status : load_matrix(l, b, 0, (uint32_t)b->dims[1], &pair->b, error);
+}
+
+/* Of a stack the pair of one of its matrices. */
+static llmcall_status load_pair(const loader *l, const target *targets, size_t n, uint32_t which, const llmc_gguf_tensor *a,
                                 const llmc_gguf_tensor *b, llmcall_error *error) {
     llmc_adapter *adapter = l->adapter;
     const llmc_weight *shared = NULL;
-    llmcall_status status = load_matrix(l, a, 0, (uint32_t)a->dims[1], &shared, error);
+    uint32_t rank = (uint32_t)a->dims[1];
+    llmcall_status status = load_matrix(l, a, which * rank, rank, &shared, error);
     for (size_t i = 0; i < n && !status; i++) {
         llmc_lora_pair *pair = &adapter->pairs[adapter->n_pairs];
         const llmc_tensor_row *row = targets[i].row;
-        *pair = (llmc_lora_pair){.weight = targets[i].weight, .a = shared, .scale = 1};
-        if (adapter->alpha != 0) pair->scale = adapter->alpha / (float)a->dims[1];
-        status = load_matrix(l, b, llmc_tensor_first(targets[i].facts, row), llmc_dim_size(targets[i].facts, row->rows),
-                             &pair->b, error);
+        uint32_t first = which * (uint32_t)b->dims[1] + llmc_tensor_first(targets[i].facts, row);
+        *pair = (llmc_lora_pair){.weight = targets[i].weights[which], .a = shared, .scale = scale_of(adapter, rank)};
+        status = load_matrix(l, b, first, llmc_dim_size(targets[i].facts, row->rows), &pair->b, error);
         if (!status) adapter->n_pairs++;
     }
     return status;
 }
 
 /* ---- The file -------------------------------------------------------------------------------------------------------------- */
+
+static void count_pair(loader *l, const target *targets, size_t n, const llmc_gguf_tensor *a, const llmc_gguf_tensor *b) {
+    uint64_t bytes = bytes_of(l, a, (uint32_t)a->dims[1]);
+    for (size_t i = 0; i < n; i++) {
+        bytes +=
+            bytes_of(l, b, targets[i].embeds ? (uint32_t)b->dims[1] : llmc_dim_size(targets[i].facts, targets[i].row->rows));
+    }
+    l->adapter->bytes += targets[0].count * bytes;
+    l->n_pairs += targets[0].count * n;
+    l->n_matrices += targets[0].count * (1 + n);
+}
 
 /* A tensor lora_a with its lora_b: first checked, which adds up the memory, then loaded. */
 static llmcall_status take_pair(loader *l, const llmc_gguf_tensor *a, int load, llmcall_error *error) {
@@ -280,12 +342,13 @@ static llmcall_status take_pair(loader *l, const llmc_gguf_tensor *a, int load, 
     if (!b) {
         return llmc_fail(error, LLMCALL_E_FORMAT, NULL, other, "The adapter has the tensor %s, but not %s.", a->name, other);
     }
-    if (load) return load_pair(l, targets, n, a, b, error);
-    status = check_pair(&targets[0], a, b, error);
-    if (status != LLMCALL_OK) return status;
-    l->adapter->bytes += bytes_of(l, a, (uint32_t)a->dims[1]);
-    for (size_t i = 0; i < n; i++) l->adapter->bytes += bytes_of(l, b, llmc_dim_size(targets[i].facts, targets[i].row->rows));
-    return LLMCALL_OK;
+    if (!load) {
+        status = check_pair(&targets[0], a, b, error);
+        if (!status) count_pair(l, targets, n, a, b);
+    }
+    if (load && targets[0].embeds) return load_embedding(l, &targets[0], a, b, error);
+    for (uint32_t i = 0; load && i < targets[0].count && !status; i++) status = load_pair(l, targets, n, i, a, b, error);
+    return status;
 }
 
 static llmcall_status take_tensor(loader *l, const llmc_gguf_tensor *tensor, int load, llmcall_error *error) {
@@ -323,6 +386,9 @@ static int by_weight(const void *context, uint32_t a, uint32_t b) {
 
 static llmcall_status sort_pairs(llmc_adapter *adapter, llmcall_error *error) {
     size_t n = adapter->n_pairs;
+    adapter->lora = (llmc_lora){.pairs = adapter->pairs, .n_pairs = n};
+    if (adapter->embedding.weight) adapter->lora.embedding = &adapter->embedding;
+    if (n == 0) return LLMCALL_OK;
     uint32_t *order = llmc_alloc_array(adapter->env, n, sizeof *order);
     llmc_lora_pair *sorted = llmc_alloc_array(adapter->env, n, sizeof *sorted);
     int made = order && sorted;
@@ -332,7 +398,6 @@ static llmcall_status sort_pairs(llmc_adapter *adapter, llmcall_error *error) {
     if (made) memcpy(adapter->pairs, sorted, n * sizeof *sorted);
     llmc_free(adapter->env, order);
     llmc_free(adapter->env, sorted);
-    adapter->lora = (llmc_lora){.pairs = adapter->pairs, .n_pairs = n};
     return made ? LLMCALL_OK : llmc_fail_memory(error, "the adapter");
 }
 
@@ -342,10 +407,9 @@ static llmcall_status load_file(loader *l, const llmcall_adapter_options *option
     if (!status) status = take_tensors(l, 0, error);
     if (!status) status = check_memory(adapter, options->max_memory, error);
     if (status) return status;
-    size_t n = llmc_gguf_n_tensors(l->gguf) / 2;
-    if (n == 0) return llmc_fail(error, LLMCALL_E_FORMAT, NULL, "path", "The adapter has no tensors.");
-    adapter->pairs = llmc_zalloc_array(adapter->env, n * MAX_SLICES, sizeof *adapter->pairs);
-    adapter->matrices = llmc_zalloc_array(adapter->env, n * (1 + MAX_SLICES), sizeof *adapter->matrices);
+    if (l->n_pairs == 0) return llmc_fail(error, LLMCALL_E_FORMAT, NULL, "path", "The adapter has no tensors.");
+    adapter->pairs = llmc_zalloc_array(adapter->env, l->n_pairs, sizeof *adapter->pairs);
+    adapter->matrices = llmc_zalloc_array(adapter->env, l->n_matrices, sizeof *adapter->matrices);
     if (!adapter->pairs || !adapter->matrices) return llmc_fail_memory(error, "the adapter");
     status = take_tensors(l, 1, error);
     return status ? status : sort_pairs(adapter, error);
@@ -394,13 +458,21 @@ uint64_t llmc_adapter_bytes(const llmc_adapter *adapter) {
 
 /* ---- Steps ----------------------------------------------------------------------------------------------------------------- */
 
-static int takes_part(const llmc_batch *batch, const llmc_op_matmul *op) {
+/* Of experts the first stands for all. */
+static int takes_part(const llmc_lora *lora, const llmc_op *op) {
+    if (op->kind == LLMC_OP_EMBED) return op->u.embed.by == LLMC_BY_TOKEN && lora->embedding;
+    uint32_t n = op->kind == LLMC_OP_MATMUL ? op->u.matmul.n_parts : op->kind == LLMC_OP_EXPERTS ? op->u.experts.n_parts : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const llmc_weight *weight = op->kind == LLMC_OP_MATMUL ? op->u.matmul.part[i].weight : op->u.experts.part[i].weights[0];
+        if (llmc_lora_find(lora, weight)) return 1;
+    }
+    return 0;
+}
+
+static int some_take_part(const llmc_batch *batch, const llmc_op *op) {
     for (uint32_t i = 0; i < batch->n_segments; i++) {
         const llmc_lora *lora = batch->segments[i].lora;
-        if (!lora || (i > 0 && lora == batch->segments[i - 1].lora)) continue;
-        for (uint32_t part = 0; part < op->n_parts; part++) {
-            if (llmc_lora_find(lora, op->part[part].weight)) return 1;
-        }
+        if (lora && (i == 0 || lora != batch->segments[i - 1].lora) && takes_part(lora, op)) return 1;
     }
     return 0;
 }
@@ -410,6 +482,9 @@ void llmc_adapters_mark(const llmc_batch *batch, llmc_op *ops, uint32_t n_ops) {
     for (uint32_t i = 0; i < batch->n_segments; i++) any |= batch->segments[i].lora != NULL;
     for (uint32_t i = 0; any && i < n_ops; i++) {
         if (ops[i].kind == LLMC_OP_GATHER) rows = LLMC_LORA_OUTPUTS;
-        if (ops[i].kind == LLMC_OP_MATMUL && takes_part(batch, &ops[i].u.matmul)) ops[i].u.matmul.lora = rows;
+        if (!some_take_part(batch, &ops[i])) continue;
+        if (ops[i].kind == LLMC_OP_EMBED) ops[i].u.embed.lora = rows;
+        else if (ops[i].kind == LLMC_OP_MATMUL) ops[i].u.matmul.lora = rows;
+        else ops[i].u.experts.lora = rows;
     }
 }

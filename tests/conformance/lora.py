@@ -5,10 +5,12 @@ import numpy as np
 
 
 def pair(name, shape, rank, seed, size):
-    """A (rank, in) and B (out, rank) for a matrix (out, in): B . A has elements of about the given size."""
+    """A (rank, in) and B (out, rank) for a matrix (out, in), or as many of each for a stack (n, out, in): B . A has elements of about
+    the given size."""
+    *n, rows, cols = shape
     bound = (size * 3 / rank**0.5) ** 0.5
-    a = fixtures.uniform(f"{name}.a", (rank, shape[1]), -bound, bound, seed)
-    return a, fixtures.uniform(f"{name}.b", (shape[0], rank), -bound, bound, seed)
+    a = fixtures.uniform(f"{name}.a", (*n, rank, cols), -bound, bound, seed)
+    return a, fixtures.uniform(f"{name}.b", (*n, rows, rank), -bound, bound, seed)
 
 
 def write(path, architecture, pairs, alpha=None, name=None, dtype=np.float32, keys=()):

@@ -18,7 +18,7 @@ OPTIONS = {"context_length": 256, "kv_bytes": 16 << 20}
 LONG = [(i * 37 + i * i) % 128 for i in range(70)]
 NAMES = fixtures.names()
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-NOT_PRODUCTS = ("norm", "token_embd", "position_embd", "conv", "exps", "attn_k_b", "attn_v_b", "ssm_a", "ssm_d", "rope", "sinks")
+NOT_PRODUCTS = ("norm", "token_embd", "position_embd", "conv", "attn_k_b", "attn_v_b", "ssm_a", "ssm_d", "rope", "sinks")
 
 
 def pairs_for(name, seed=1, rank=4, size=0.02, only=""):
@@ -26,7 +26,7 @@ def pairs_for(name, seed=1, rank=4, size=0.02, only=""):
     tensors = fixtures.description(name)["tensors"]
     spare = "ssm_in" if name.startswith("qwen3next") else " "  # it is there, and nothing reads it
     return {tensor: lora.pair(tensor, shape, rank, seed, size) for tensor, shape, *_ in tensors
-            if len(shape) == 2 and tensor.endswith(".weight") and only in tensor and
+            if len(shape) >= 2 and tensor.endswith(".weight") and only in tensor and
             ("ssm_alpha" in tensor or not any(part in tensor for part in (*NOT_PRODUCTS, spare)))}
 
 
@@ -61,7 +61,8 @@ def test_as_merged(name, fixture_path, tmp_path):
     assert fixtures.nmse(plain, expected) >= 1e-6
 
 
-@pytest.mark.parametrize("name,rank", [("llama-dense", 5), ("gpt2-dense", 5), ("gemma2-dense", 5), ("qwen35-dense", 5), ("llama-dense", 1000)])
+@pytest.mark.parametrize("name,rank", [("llama-dense", 5), ("gpt2-dense", 5), ("gemma2-dense", 5), ("qwen35-dense", 5), ("llama-dense", 1000),
+                                       ("qwen3moe-experts8", 5), ("gpt-oss-experts8", 3), ("llama-moe", 1000)])
 def test_hidden_rows_as_merged(name, rank, fixture_path, tmp_path):
     """Every number behind the last layer, of every token; of a rank so large that few rows go at a time."""
     pairs = pairs_for(name, rank=rank)
@@ -80,6 +81,35 @@ def test_hidden_rows_as_merged(name, rank, fixture_path, tmp_path):
     assert fixtures.nmse(rows[0], expected) <= 1e-10
     assert fixtures.nmse(plain, expected) >= 1e-6
     assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
+
+
+@pytest.mark.parametrize("name", ["llama-dense", "gemma2-dense", "gpt2-dense", "granite-dense", "qwen3moe-experts8"])
+def test_embeddings_as_merged(name, fixture_path, tmp_path):
+    """Token embeddings, as mergekit-extract-lora has them: A is (tokens, rank). Where they are the output matrix as well, that one
+    stays as it is."""
+    spec = fixtures.description(name)
+    tensor, (n_vocab, width), low, high = next(row for row in spec["tensors"] if row[0] == "token_embd.weight")
+    b, a = lora.pair(tensor, (width, n_vocab), 5, 1, 0.1)[::-1]
+    original = fixtures.uniform(tensor, (n_vocab, width), low, high)
+    tied = not any(row[0] == "output.weight" for row in spec["tensors"])
+    if tied:
+        spec["tensors"].append(["output.weight", [n_vocab, width], 0, 0])
+
+    def changed(data, at):
+        data = original if tied and at == "output.weight" else data
+        return (data - 1.5 * (b @ a).T if at == tensor else data).astype(np.float32), None
+
+    fixtures.write(spec, tmp_path / "merged.gguf", store=changed)
+    adapter = write(tmp_path / "adapter.gguf", name, {tensor: (a.T, b)})
+    with llmcall.Engine(tmp_path / "merged.gguf", threads=2, **OPTIONS) as engine:
+        expected = log_softmax(engine.score(LONG))[-1]
+    with llmcall.Engine(fixture_path(name), threads=2, **OPTIONS) as engine:
+        engine.load_adapter(adapter, "it")
+        got = next_logprobs(engine, LONG, adapter="it", adapter_scale=-1.5)
+        plain = next_logprobs(engine, LONG)
+        assert engine.model_info().adapter_bytes >= 4 * 5 * (n_vocab + width)
+    assert fixtures.nmse(got, expected) <= 1e-10
+    assert fixtures.nmse(plain, expected) >= 1e-6
 
 
 # ---- The same bits ----
@@ -114,7 +144,8 @@ def at_once(engine, requests):
     return got
 
 
-@pytest.mark.parametrize("name", ["llama-dense", "qwen2-dense", "gpt2-dense", "phi3-dense", "qwen35-dense", "deepseek2-moe", "llama-moe"])
+@pytest.mark.parametrize("name", ["llama-dense", "qwen2-dense", "gpt2-dense", "phi3-dense", "qwen35-dense", "deepseek2-moe", "llama-moe",
+                                  "qwen3moe-experts8"])
 def test_batched_as_alone(name, fixture_path, tmp_path):
     with llmcall.Engine(fixture_path(name), threads=1, prefix_cache=False, **OPTIONS) as engine:
         load_three(engine, name, tmp_path)
@@ -148,10 +179,10 @@ with llmcall.Engine(sys.argv[1], threads=2, context_length=256, kv_bytes=16 << 2
 """
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_every_tier(dtype, fixture_path, tmp_path):
-    fixtures.write(fixtures.description("phi3-dense"), tmp_path / "q8.gguf", q8_0=True)
-    adapter = write(tmp_path / "a.gguf", "phi3-dense", pairs_for("phi3-dense", rank=21), dtype=dtype)
+@pytest.mark.parametrize("name,dtype", [("phi3-dense", np.float32), ("phi3-dense", np.float16), ("qwen3moe-experts8", np.float32)])
+def test_every_tier(name, dtype, fixture_path, tmp_path):
+    fixtures.write(fixtures.description(name), tmp_path / "q8.gguf", q8_0=True)
+    adapter = write(tmp_path / "a.gguf", name, pairs_for(name, rank=21), dtype=dtype)
     arguments = (tmp_path / "q8.gguf", adapter, LONG)
     assert run_python(TIER, *arguments, LLMCALL_CPU="c") == run_python(TIER, *arguments)
 
@@ -266,7 +297,9 @@ WRONG = {
     "strange layer": (one("blk.00.attn_q.weight"), {}, Status.FORMAT, "blk.00.attn_q.weight.lora_a"),
     "huge layer": (one("blk.99999999999.attn_q.weight"), {}, Status.FORMAT, "blk.99999999999.attn_q.weight.lora_a"),
     "fused for parts": (one("blk.0.attn_qkv.weight", b=(192, 4)), {}, Status.FORMAT, "blk.0.attn_qkv.weight.lora_a"),
-    "embeddings": (one("token_embd.weight", (128, 4), (64, 4)), {}, Status.UNSUPPORTED, "token_embd.weight"),
+    "embeddings as a product": (one("token_embd.weight", (4, 64), (128, 4)), {}, Status.FORMAT, "token_embd.weight.lora_a"),
+    "embeddings' rank": (one("token_embd.weight", (128, 1025), (64, 1025)), {}, Status.UNSUPPORTED, "token_embd.weight.lora_a"),
+    "embeddings' outputs": (one("token_embd.weight", (128, 4), (32, 4)), {}, Status.FORMAT, "token_embd.weight.lora_b"),
     "norm": (one("blk.0.attn_norm.weight"), {}, Status.UNSUPPORTED, "blk.0.attn_norm.weight"),
     "inputs": (one(a=(4, 32)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_a"),
     "outputs": (one(b=(32, 4)), {}, Status.FORMAT, "blk.0.attn_q.weight.lora_b"),
@@ -292,12 +325,14 @@ def test_refused(case, fixture_path, tmp_path):
         answer(engine, adapter="right")
 
 
-def test_experts_are_refused(fixture_path, tmp_path):
-    pair = {"blk.0.ffn_down_exps.weight": (np.zeros((2, 4, 96), np.float32), np.zeros((2, 64, 4), np.float32))}
+@pytest.mark.parametrize("a,b,half", [((4, 96), (64, 4), "a"), ((3, 4, 96), (2, 64, 4), "a"), ((2, 4, 96), (1, 64, 4), "b"),
+                                      ((2, 4, 96), (2, 64, 5), "b")])
+def test_experts_of_another_shape(a, b, half, fixture_path, tmp_path):
+    """Two experts, whose matrices the adapter has for another number, or of other ranks."""
     with llmcall.Engine(fixture_path("llama-moe"), threads=1, **OPTIONS) as engine:
         with pytest.raises(llmcall.Error) as caught:
-            engine.load_adapter(write(tmp_path / "experts.gguf", "llama-moe", pair), "experts")
-    assert (caught.value.status, caught.value.param) == (Status.UNSUPPORTED, "blk.0.ffn_down_exps.weight")
+            engine.load_adapter(write(tmp_path / "experts.gguf", "llama-moe", one("blk.0.ffn_down_exps.weight", a, b)), "experts")
+    assert (caught.value.status, caught.value.param) == (Status.FORMAT, f"blk.0.ffn_down_exps.weight.lora_{half}")
 
 
 def test_names(fixture_path, tmp_path):

@@ -19,6 +19,7 @@ static void embed(const llmc_cpu_thread *thread, const llmc_op_embed *op) {
         float *dst = op->dst + (size_t)i * cols;
         if (op->by == LLMC_BY_TOKEN) {
             llmc_unpack_row(packed, (uint32_t)thread->batch->tokens[i], dst);
+            if (op->lora) llmc_cpu_lora_embed(thread, i, dst);
             continue;
         }
         const uint8_t *types = thread->batch->types;

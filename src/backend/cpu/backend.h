@@ -41,10 +41,11 @@ struct llmc_state_store {
 /* Memory for steps, in one block: what all threads share, then a part for each. */
 typedef struct llmc_cpu_scratch {
     uint32_t max_tokens, max_width, head_dim, n_heads;
-    size_t shared_act_bytes;  /* rows of a matmul in their forms */
-    size_t partial_floats;    /* results of attention groups that wait to be folded */
-    size_t row_floats;        /* a thread's row, transformed but not yet in its form */
-    size_t private_act_bytes; /* a thread's own copy of a small matmul's rows */
+    size_t shared_act_bytes; /* rows of a matmul in their forms */
+    size_t partial_floats;   /* results of attention groups that wait to be folded */
+    size_t row_floats;       /* a thread's row, transformed but not yet in its form */
+    size_t
+        private_act_bytes; /* a thread's own copy of a small matmul's rows; one row at least, with what an adapter makes of it */
     size_t attention_bytes;
     size_t tile_bytes;    /* for the matmul kernels */
     size_t private_bytes; /* the four above */
@@ -95,8 +96,8 @@ enum { LLMC_CPU_SMALL_ROWS = 4, LLMC_CPU_SMALL_ELEMENTS = 4096 };
 
 enum { LLMC_CPU_MAX_EXPERTS = 1024 };
 
-/* Of the shared rows of a matmul at least: one row times a of every part. */
-enum { LLMC_CPU_LORA_ROW_BYTES = LLMC_MATMUL_PARTS * (LLMC_LORA_MAX_RANK * 4 + 64) };
+/* A row times a; of the shared rows of a matmul at least one for every part. */
+enum { LLMC_CPU_LORA_ROW_BYTES = LLMC_LORA_MAX_RANK * 4 + 64 };
 
 /* memory.c */
 void *llmc_cpu_alloc_large(const llmc_env *env, size_t size); /* in huge pages where the system gives them */
@@ -144,7 +145,14 @@ void llmc_cpu_weight_block_drop(llmc_cpu_backend *backend); /* what is reserved;
 
 /* lora.c: after a product; begins with a barrier, unless no row has an adapter. */
 void llmc_cpu_lora(const llmc_cpu_thread *thread, const llmc_op_matmul *op);
-const char *llmc_cpu_lora_fault(const llmc_batch *batch, const llmc_op_matmul *op); /* as llmc_cpu_recurrent_fault */
+/* What the pair adds to n rows of a product, by this thread alone: their inputs lie at thread->act as LLMC_ACT_F32, and are at most
+ * llmc_cpu_lora_rows. dst rows are as far apart as the weight has rows. */
+void llmc_cpu_lora_add(const llmc_cpu_thread *thread, const llmc_lora_pair *pair, float scale, uint32_t width, uint32_t n,
+                       float *dst);
+/* What the adapter of the token's segment adds to its row of embeddings. */
+void llmc_cpu_lora_embed(const llmc_cpu_thread *thread, uint32_t token, float *dst);
+uint32_t llmc_cpu_lora_rows(const llmc_cpu_thread *thread, const llmc_lora_pair *pair, uint32_t width);
+const char *llmc_cpu_lora_fault(const llmc_batch *batch, const llmc_op *op); /* as llmc_cpu_recurrent_fault */
 
 /* blas.c. Its own scratch is the thread's tile. */
 void llmc_cpu_blas_close(llmc_cpu_blas *blas);

@@ -146,22 +146,19 @@ static void plan(const llmc_cpu_thread *thread, pass *p) {
     }
 }
 
-/* What a slot reads: as it lies in memory, or made in the thread's own row. */
-static const float *input_of(const llmc_cpu_thread *thread, const pass *p, uint32_t slot) {
-    const llmc_op_experts *op = p->op;
-    const float *x = op->src + (size_t)(op->input == LLMC_INPUT_PLAIN ? p->routes.row_of[slot] : slot) * op->width;
-    if (op->input == LLMC_INPUT_ACTIVATION) {
-        const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
-        thread->backend->activation.of[op->activation](x, up, op->width, thread->row);
-        return thread->row;
-    }
-    return x;
+/* What a slot's expert multiplies with: at thread->row, or where it is. */
+static const float *input_of(const llmc_cpu_thread *thread, const llmc_op_experts *op, const routes *r, uint32_t slot) {
+    if (op->input == LLMC_INPUT_PLAIN) return op->src + (size_t)r->row_of[slot] * op->width;
+    const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
+    thread->backend->activation.of[op->activation](op->src + (size_t)slot * op->width, up, op->width, thread->row);
+    return thread->row;
 }
 
 static void prepare(const llmc_cpu_thread *thread, const pass *p) {
+    const llmc_op_experts *op = p->op;
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, p->n);
     for (uint32_t i; llmc_pool_loop_next(&loop, &i);) {
-        llmc_cpu_rows_quantize(thread, &p->rows, input_of(thread, p, p->first + i), p->op->width, i);
+        llmc_cpu_rows_quantize(thread, &p->rows, input_of(thread, op, &p->routes, p->first + i), op->width, i);
     }
     llmc_pool_barrier(thread->backend->pool);
 }
@@ -199,6 +196,50 @@ static void multiply(const llmc_cpu_thread *thread, const pass *p) {
     }
 }
 
+/* --- adapters --- */
+
+static const llmc_segment *segment_of(const llmc_cpu_thread *thread, const llmc_op_experts *op, uint32_t row) {
+    const llmc_batch *batch = thread->batch;
+    return llmc_cpu_segment_of(batch, op->lora == LLMC_LORA_TOKENS ? row : batch->output_rows[row]);
+}
+
+/* Slots of one expert whose rows have the same adapter. */
+static void adapt_slots(const llmc_cpu_thread *thread, const llmc_op_experts *op, const routes *r, const llmc_lora_pair *pair,
+                        float scale, uint32_t first, uint32_t n_slots, float *dst) {
+    size_t row_bytes = llmc_act_row_bytes(LLMC_ACT_F32, op->width), dst_stride = pair->b->packed.rows;
+    uint32_t step = llmc_cpu_lora_rows(thread, pair, op->width);
+    for (uint32_t done = 0, n; done < n_slots; done += n) {
+        n = llmc_cpu_min(step, n_slots - done);
+        for (uint32_t i = 0; i < n; i++) {
+            const float *x = input_of(thread, op, r, first + done + i);
+            thread->backend->exact.quantize(LLMC_ACT_F32, x, op->width, thread->act + i * row_bytes);
+        }
+        llmc_cpu_lora_add(thread, pair, scale, op->width, n, dst + (first + done) * dst_stride);
+    }
+}
+
+static void adapt_expert(const llmc_cpu_thread *thread, const llmc_op_experts *op, const routes *r, uint32_t part,
+                         uint32_t expert) {
+    for (uint32_t slot = r->begin[expert], end = r->begin[expert + 1], n; slot < end; slot += n) {
+        const llmc_segment *segment = segment_of(thread, op, r->row_of[slot]);
+        for (n = 1; slot + n < end; n++) {
+            const llmc_segment *next = segment_of(thread, op, r->row_of[slot + n]);
+            if (next->lora != segment->lora || next->lora_scale != segment->lora_scale) break;
+        }
+        const llmc_lora_pair *pair = llmc_lora_find(segment->lora, op->part[part].weights[expert]);
+        if (pair) adapt_slots(thread, op, r, pair, segment->lora_scale, slot, n, op->part[part].dst);
+    }
+}
+
+/* An expert's part is one thread's: few slots have an adapter, and its ranks are small. */
+static void adapt(const llmc_cpu_thread *thread, const llmc_op_experts *op, const routes *r) {
+    llmc_pool_barrier(thread->backend->pool); /* the products are done */
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, op->n_experts * op->n_parts);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        adapt_expert(thread, op, r, unit / op->n_experts, unit % op->n_experts);
+    }
+}
+
 void llmc_cpu_experts(const llmc_cpu_thread *thread, const llmc_op_experts *op) {
     const llmc_cpu_scratch *scratch = &thread->backend->scratch;
     pass p = {.op = op, .routes = routes_of(op->routes, op->n_rows, op->n_used)};
@@ -213,6 +254,7 @@ void llmc_cpu_experts(const llmc_cpu_thread *thread, const llmc_op_experts *op) 
         prepare(thread, &p);
         multiply(thread, &p);
     }
+    if (op->lora) adapt(thread, op, &p.routes);
 }
 
 /* --- the sum --- */

@@ -1,5 +1,6 @@
 /* What adapters add to a product: of every row whose sequence has one, input . a^T, times the scale, and that . b^T. The kernels
- * are those of F32 products that make the same bits on every tier, and a row's sums do not depend on who else is there. */
+ * are those of F32 products that make the same bits on every tier, and a row's sums do not depend on who else is there.
+ * Threads share the rows and then the tiles of a product; of experts each is done by one thread (experts.c). */
 #include "backend/cpu/backend.h"
 #include "kernels/cpu/pack.h"
 
@@ -184,32 +185,92 @@ void llmc_cpu_lora(const llmc_cpu_thread *thread, const llmc_op_matmul *op) {
     }
 }
 
+/* ---- Both, by one thread ---- */
+
+uint32_t llmc_cpu_lora_rows(const llmc_cpu_thread *thread, const llmc_lora_pair *pair, uint32_t width) {
+    size_t fit = thread->backend->scratch.private_act_bytes / (llmc_act_row_bytes(LLMC_ACT_F32, width) + row_bytes(pair));
+    return fit < BLOCK_ROWS ? (uint32_t)fit : BLOCK_ROWS;
+}
+
+void llmc_cpu_lora_add(const llmc_cpu_thread *thread, const llmc_lora_pair *pair, float scale, uint32_t width, uint32_t n,
+                       float *dst) {
+    const llmc_packed *b = &pair->b->packed;
+    uint8_t *reduced = thread->act + n * llmc_act_row_bytes(LLMC_ACT_F32, width);
+    reduce_part(thread, pair, n, scale, reduced);
+    llmc_matmul_of(&thread->backend->exact, b->type)(b, reduced, n, 0, llmc_cpu_tiles(b), dst, b->rows, NULL, 1, thread->tile);
+}
+
+/* ---- Embeddings ---- */
+
+void llmc_cpu_lora_embed(const llmc_cpu_thread *thread, uint32_t token, float *dst) {
+    const llmc_segment *segment = llmc_cpu_segment_of(thread->batch, token);
+    const llmc_lora_pair *pair = segment->lora ? segment->lora->embedding : NULL;
+    if (!pair) return;
+    const llmc_packed *b = &pair->b->packed;
+    float *row = (float *)(void *)thread->act;
+    llmc_unpack_row(&pair->a->packed, (uint32_t)thread->batch->tokens[token], row);
+    for (uint32_t i = 0; i < b->cols; i++) row[i] *= segment->lora_scale * pair->scale;
+    llmc_matmul_of(&thread->backend->exact, b->type)(b, row, 1, 0, llmc_cpu_tiles(b), dst, b->rows, NULL, 1, thread->tile);
+}
+
 /* ---- Checks ---- */
 
 static int is_float(const llmc_packed *packed) {
     return packed->type == LLMC_PACK_F32 || packed->type == LLMC_PACK_F16 || packed->type == LLMC_PACK_BF16;
 }
 
-static const char *pair_fault(const llmc_lora_pair *pair, const llmc_packed *weight) {
-    if (!pair->a || !pair->b) return "a matrix of an adapter is missing";
+static const char *pair_fault(const llmc_lora_pair *pair, uint32_t a_rows, uint32_t a_cols, uint32_t b_rows) {
     const llmc_packed *a = &pair->a->packed, *b = &pair->b->packed;
-    if (a->cols != weight->cols || b->rows != weight->rows || a->rows != b->cols) return "an adapter does not fit its weight";
-    if (a->rows == 0 || a->rows > LLMC_LORA_MAX_RANK) return "an adapter's rank is 0 or too large";
+    if (a->rows != a_rows || a->cols != a_cols || b->rows != b_rows) return "an adapter does not fit its weight";
+    if (b->cols == 0 || b->cols > LLMC_LORA_MAX_RANK) return "an adapter's rank is 0 or too large";
     return is_float(a) && is_float(b) ? NULL : "an adapter's matrix is of another type than floats";
 }
 
-const char *llmc_cpu_lora_fault(const llmc_batch *batch, const llmc_op_matmul *op) {
-    if (op->lora == LLMC_LORA_NONE) return NULL;
-    if (op->lora != LLMC_LORA_TOKENS && op->lora != LLMC_LORA_OUTPUTS) return "unknown kind of rows for adapters";
-    if (op->n_rows != (op->lora == LLMC_LORA_TOKENS ? batch->n_tokens : batch->n_outputs)) return "rows are not the adapters'";
+static const char *product_fault(const llmc_lora_pair *pair, const llmc_packed *weight) {
+    if (!pair) return NULL;
+    if (!pair->a || !pair->b) return "a matrix of an adapter is missing";
+    return pair_fault(pair, pair->b->packed.cols, weight->cols, weight->rows);
+}
+
+static const char *embedding_fault(const llmc_lora_pair *pair, const llmc_packed *weight) {
+    if (!pair) return NULL;
+    if (!pair->a || !pair->b) return "a matrix of an adapter is missing";
+    return pair_fault(pair, weight->rows, pair->b->packed.cols, weight->cols);
+}
+
+static const char *rows_fault(const llmc_batch *batch, int lora, uint32_t n_rows) {
+    if (lora != LLMC_LORA_TOKENS && lora != LLMC_LORA_OUTPUTS) return "unknown kind of rows for adapters";
+    return n_rows == (lora == LLMC_LORA_TOKENS ? batch->n_tokens : batch->n_outputs) ? NULL : "rows are not the adapters'";
+}
+
+/* Of every adapter of the step. */
+static const char *weight_fault(const llmc_batch *batch, const llmc_weight *weight, int embeds) {
     const char *fault = NULL;
     for (uint32_t i = 0; i < batch->n_segments && !fault; i++) {
         const llmc_lora *lora = batch->segments[i].lora;
         if (!lora || (i > 0 && lora == batch->segments[i - 1].lora)) continue;
-        for (uint32_t part = 0; part < op->n_parts && !fault; part++) {
-            const llmc_lora_pair *pair = llmc_lora_find(lora, op->part[part].weight);
-            if (pair) fault = pair_fault(pair, &op->part[part].weight->packed);
-        }
+        fault = embeds ? embedding_fault(lora->embedding, &weight->packed)
+                       : product_fault(llmc_lora_find(lora, weight), &weight->packed);
     }
     return fault;
+}
+
+static const char *matmul_fault(const llmc_batch *batch, const llmc_op_matmul *op) {
+    const char *fault = rows_fault(batch, op->lora, op->n_rows);
+    for (uint32_t i = 0; i < op->n_parts && !fault; i++) fault = weight_fault(batch, op->part[i].weight, 0);
+    return fault;
+}
+
+static const char *experts_fault(const llmc_batch *batch, const llmc_op_experts *op) {
+    const char *fault = rows_fault(batch, op->lora, op->n_rows);
+    for (uint32_t i = 0; i < op->n_parts * op->n_experts && !fault; i++) {
+        fault = weight_fault(batch, op->part[i / op->n_experts].weights[i % op->n_experts], 0);
+    }
+    return fault;
+}
+
+const char *llmc_cpu_lora_fault(const llmc_batch *batch, const llmc_op *op) {
+    if (op->kind == LLMC_OP_EMBED && op->u.embed.lora) return weight_fault(batch, op->u.embed.weight, 1);
+    if (op->kind == LLMC_OP_MATMUL && op->u.matmul.lora) return matmul_fault(batch, &op->u.matmul);
+    return op->kind == LLMC_OP_EXPERTS && op->u.experts.lora ? experts_fault(batch, &op->u.experts) : NULL;
 }

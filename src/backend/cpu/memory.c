@@ -156,10 +156,11 @@ static llmc_cpu_scratch plan_scratch(const llmc_cpu_backend *backend, uint32_t m
     size_t all = all_forms_bytes(max_width), small = LLMC_CPU_SMALL_ROWS * all_forms_bytes(LLMC_CPU_SMALL_ELEMENTS / 2);
     size_t rows = (size_t)max_tokens * llmc_act_row_bytes(blas ? LLMC_ACT_F32 : LLMC_ACT_Q8_32, whole);
     plan.shared_act_bytes = rows > all ? rows : all;
-    if (plan.shared_act_bytes < LLMC_CPU_LORA_ROW_BYTES) plan.shared_act_bytes = LLMC_CPU_LORA_ROW_BYTES;
+    if (plan.shared_act_bytes < LLMC_MATMUL_PARTS * LLMC_CPU_LORA_ROW_BYTES)
+        plan.shared_act_bytes = LLMC_MATMUL_PARTS * LLMC_CPU_LORA_ROW_BYTES;
     plan.partial_floats = PARTIAL_GROUPS * (size_t)n_heads * llmc_attention_partial_floats(head_dim);
     plan.row_floats = round64(sizeof(float) * (max_width > head_dim ? max_width : head_dim)) / sizeof(float);
-    plan.private_act_bytes = small > all ? small : all;
+    plan.private_act_bytes = (small > all ? small : all) + LLMC_CPU_LORA_ROW_BYTES;
     plan.attention_bytes = round64(llmc_attention_scratch_bytes(head_dim));
     plan.tile_bytes = round64(tile > blas ? tile : blas);
     plan.private_bytes = plan.row_floats * sizeof(float) + plan.private_act_bytes + plan.attention_bytes + plan.tile_bytes;

@@ -92,8 +92,7 @@ static const char *matmul_fault(const check *c, const llmc_op_matmul *op) {
         if (!op->part[i].weight || !op->part[i].dst) return "an address of a part is missing";
         if (op->part[i].weight->packed.cols != op->width) return "a weight's columns are not the input's width";
     }
-    const char *fault = input_fault(op);
-    return fault ? fault : llmc_cpu_lora_fault(c->batch, op);
+    return input_fault(op);
 }
 
 /* Pages [first, the last that the segment reaches) of its table for layers with a window. */
@@ -220,13 +219,16 @@ static const char *heads_fault(const check *c, const llmc_op_heads *op) {
 }
 
 static const char *op_fault(const check *c, const llmc_op *op) {
+    const char *fault;
     switch (op->kind) {
     case LLMC_OP_EMBED:
-        return embed_fault(c, &op->u.embed);
+        fault = embed_fault(c, &op->u.embed);
+        return fault ? fault : llmc_cpu_lora_fault(c->batch, op);
     case LLMC_OP_ROPE_TABLE:
         return rope_table_fault(c, &op->u.rope_table);
     case LLMC_OP_MATMUL:
-        return matmul_fault(c, &op->u.matmul);
+        fault = matmul_fault(c, &op->u.matmul);
+        return fault ? fault : llmc_cpu_lora_fault(c->batch, op);
     case LLMC_OP_ROPE_STORE:
         return rope_store_fault(c, &op->u.rope_store);
     case LLMC_OP_ATTENTION:
@@ -249,7 +251,8 @@ static const char *op_fault(const check *c, const llmc_op *op) {
     case LLMC_OP_ROUTE:
         return route_fault(c, &op->u.route);
     case LLMC_OP_EXPERTS:
-        return experts_fault(c, &op->u.experts);
+        fault = experts_fault(c, &op->u.experts);
+        return fault ? fault : llmc_cpu_lora_fault(c->batch, op);
     case LLMC_OP_COMBINE:
         return combine_fault(c, &op->u.combine);
     case LLMC_OP_SPLIT_LATENT:
