@@ -134,7 +134,8 @@ typedef void (*llmcall_log_fn)(void *user, int32_t level, const char *message);
 /* Nanoseconds, monotonic. */
 typedef int64_t (*llmcall_clock_fn)(void *user);
 
-/* Progress of long work, in bytes. Return 0 to go on, anything else to stop it with LLMCALL_E_CANCELLED. */
+/* Progress of long work: of loading in bytes, of embeddings and ranks in texts. Return 0 to go on, anything else to stop it with
+ * LLMCALL_E_CANCELLED. Called on the thread that asked for the work. */
 typedef int32_t (*llmcall_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 /* Random access to a model file that is not on a file system: fills dst with exactly size bytes from offset and returns 0,
@@ -256,6 +257,7 @@ typedef struct llmcall_usage_record {
     int32_t attempt;             /* 1 the first time the hook is offered this record */
     uint64_t draft_tokens;       /* guessed by look-up in the prompt (speculate of llmcall_request), over all choices; free */
     uint64_t accepted_tokens;    /* of them, those that were sampled: completion_tokens that took no step of their own */
+    char adapter[64];            /* the LoRA adapter that the request named; "": none */
 } llmcall_usage_record;
 
 /* Every hook may be NULL: the built-in default serves instead. A hook must not call back into the same engine, except for
@@ -531,8 +533,9 @@ LLMCALL_API llmcall_status llmcall_count_tokens(llmcall_engine *engine, const ch
                                                 size_t n_messages, size_t *n, llmcall_error *error);
 
 /* Logits after each of n_tokens tokens, row by row: logits[i * vocab_size + v]. capacity is in floats and must be at least
- * n_tokens * vocab_size. Runs through the scheduler beside other calls; blocks until done. An encoder has no logits:
- * LLMCALL_E_UNSUPPORTED. */
+ * n_tokens * vocab_size. model NULL or "": the first one loaded. It is one call, with its stages and one usage record (prompt
+ * tokens only; its caller is unknown to the admit hook). Runs beside other calls; blocks until done, any thread; with
+ * threads = 0 it steps. An encoder has no logits: LLMCALL_E_UNSUPPORTED. */
 LLMCALL_API llmcall_status llmcall_score(llmcall_engine *engine, const char *model, const int32_t *tokens, size_t n_tokens,
                                          float *logits, size_t capacity, llmcall_error *error);
 
@@ -577,6 +580,8 @@ typedef struct llmcall_embed_request {
     const char *adapter;          /* as in llmcall_request, for all texts */
     float adapter_scale;
     uint32_t reserved;
+    llmcall_progress_fn progress; /* NULL, or called as texts are done, and every tenth of a second besides: a way to cancel */
+    void *progress_user;
 } llmcall_embed_request;
 
 /* Vectors of texts, one behind the other; each has dimensions numbers, or the model's width. capacity is in floats; *n_vectors
@@ -607,6 +612,8 @@ typedef struct llmcall_rerank_request {
     uint32_t reserved;
     int64_t deadline_ms;
     const llmcall_caller *caller;
+    llmcall_progress_fn progress;     /* as in llmcall_embed_request */
+    void *progress_user;
 } llmcall_rerank_request;
 
 /* How well each document answers the query, in the order given, as the model's own head says it: larger is better, the scale is

@@ -7,7 +7,7 @@
 enum { LLMC_MAX_MESSAGES = 65536 };
 
 /* What a request wants of a model, and so which models it may be sent to. */
-typedef enum llmc_use { LLMC_USE_GENERATE, LLMC_USE_EMBED, LLMC_USE_RANK } llmc_use;
+typedef enum llmc_use { LLMC_USE_GENERATE, LLMC_USE_SCORE, LLMC_USE_EMBED, LLMC_USE_RANK } llmc_use;
 
 /* One request on its way through the stages before the queue. */
 typedef struct llmc_start {
@@ -31,13 +31,14 @@ llmcall_status llmc_start_admit(llmc_start *start);
 /* Stage 6. */
 llmcall_status llmc_start_route(llmc_start *start);
 llmcall_status llmc_start_adapter(llmc_start *start, const char *name, float scale); /* after it; name NULL or "": none */
-void llmc_start_drop_adapter(llmc_start *start);                                     /* of a call that was not submitted */
+/* Ids taken as they are, checked, into an empty list; what names them in errors. */
+llmcall_status llmc_start_copy_ids(const llmc_start *start, const char *what, const int32_t *ids, size_t n,
+                                   llmc_token_list *list);
+void llmc_start_drop_adapter(llmc_start *start); /* of a call that was not submitted */
 /* A call that was admitted and then failed on this thread is billed too: with nothing but its status. */
 void llmc_start_bill(llmc_start *start, llmcall_status status);
 /* 0: none. The application's clock may stand anywhere: a sum beyond its end is its end. */
 int64_t llmc_deadline_of(int64_t deadline_ms, int64_t start_ns);
-/* Waits for the end of a call that has no text; with threads = 0 by stepping. Its status, with error filled. */
-llmcall_status llmc_wait_for_end(llmcall_call *call, llmcall_error *error);
 
 /* Copies a caller's struct into one of ours: what an older, smaller struct lacks is zero; what a newer, larger one has beyond
  * ours must be zero, else LLMCALL_E_UNSUPPORTED. what names the struct in errors. */

@@ -1,5 +1,6 @@
 /* llmcall_embed_texts and llmcall_embed: texts to vectors. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/texts.h"
@@ -33,20 +34,9 @@ static llmcall_status choose_pooling(llmc_texts *t, const llmcall_embed_request 
 }
 
 static llmcall_status copy_ids(llmc_texts *t, size_t i, const int32_t *ids, size_t n) {
-    uint32_t n_vocab = llmc_model_shape_of(t->start.runtime->model)->n_vocab;
-    llmc_token_list *list = &t->texts[i].tokens;
-    llmcall_error *error = t->start.error;
-    if (!ids || n == 0) return llmc_fail(error, LLMCALL_E_ARGUMENT, "empty_prompt", "tokens", "tokens[%zu] is empty.", i);
-    for (size_t k = 0; k < n; k++) {
-        if (ids[k] < 0 || (uint32_t)ids[k] >= n_vocab)
-            return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, "tokens", "tokens[%zu][%zu] is %d; the vocabulary has %u.", i, k,
-                             ids[k], n_vocab);
-    }
-    list->ids = llmc_alloc_array(&t->start.engine->env, n, sizeof *list->ids);
-    if (!list->ids) return llmc_fail_memory(error, "the tokens");
-    memcpy(list->ids, ids, n * sizeof *ids);
-    list->n = list->capacity = n;
-    return LLMCALL_OK;
+    char what[40];
+    snprintf(what, sizeof what, "tokens[%zu]", i);
+    return llmc_start_copy_ids(&t->start, what, ids, n, &t->texts[i].tokens);
 }
 
 static llmcall_status encode(llmc_texts *t, size_t i, const char *given, int64_t given_size) {
@@ -110,16 +100,24 @@ static llmcall_status compute(llmc_texts *t, const llmcall_embed_request *reques
     return status;
 }
 
-static llmcall_status embed(llmc_texts *t, const llmcall_embed_request *request, float *vectors, size_t capacity,
-                            size_t *n_vectors) {
+typedef struct embed_arguments {
+    const llmcall_embed_request *request; /* imported */
+    float *vectors;
+    size_t capacity;
+    size_t *n_vectors;
+} embed_arguments;
+
+static llmcall_status embed(llmc_texts *t, const void *given) {
+    const embed_arguments *arguments = given;
+    const llmcall_embed_request *request = arguments->request;
     llmcall_status status = check_request(t, request);
     if (!status) status = llmc_texts_route(t);
     if (!status) status = choose_pooling(t, request);
     if (!status) status = tokenize(t, request);
     if (status) return status;
-    *n_vectors = t->n_rows;
+    *arguments->n_vectors = t->n_rows;
     for (size_t i = 0; request->rows && i < request->n_texts; i++) request->rows[i] = t->texts[i].n_rows;
-    return compute(t, request, vectors, capacity);
+    return compute(t, request, arguments->vectors, arguments->capacity);
 }
 
 llmcall_status llmcall_embed_texts(llmcall_engine *engine, const llmcall_embed_request *given, float *vectors, size_t capacity,
@@ -128,26 +126,23 @@ llmcall_status llmcall_embed_texts(llmcall_engine *engine, const llmcall_embed_r
     if (n_vectors) *n_vectors = 0;
     const char *missing = !engine ? "engine" : !given ? "request" : "n_vectors";
     if (!engine || !given || !n_vectors) return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, missing, "%s is NULL.", missing);
-    LLMCALL_INIT(llmcall_error, own);
     llmcall_embed_request request;
-    llmcall_status status = llmc_import(&request, sizeof request, given, "request", &own);
-    if (!status) {
-        llmc_texts texts;
-        const llmc_texts_request common = {.model = request.model,
-                                           .caller = request.caller,
-                                           .param = request.tokens ? "tokens" : "texts",
-                                           .n_texts = request.n_texts,
-                                           .truncate = request.truncate,
-                                           .priority = request.priority,
-                                           .deadline_ms = request.deadline_ms,
-                                           .adapter = request.adapter,
-                                           .adapter_scale = request.adapter_scale};
-        status = llmc_texts_open(&texts, engine, LLMC_USE_EMBED, &common, &own);
-        if (!status) status = embed(&texts, &request, vectors, capacity, n_vectors);
-        llmc_texts_close(&texts, status, usage);
-    }
-    llmc_error_copy(error, &own);
-    return status;
+    llmcall_status status = llmc_import(&request, sizeof request, given, "request", error);
+    if (status) return status;
+    const llmc_texts_request common = {.use = LLMC_USE_EMBED,
+                                       .model = request.model,
+                                       .caller = request.caller,
+                                       .param = request.tokens ? "tokens" : "texts",
+                                       .n_texts = request.n_texts,
+                                       .truncate = request.truncate,
+                                       .priority = request.priority,
+                                       .deadline_ms = request.deadline_ms,
+                                       .adapter = request.adapter,
+                                       .adapter_scale = request.adapter_scale,
+                                       .progress = request.progress,
+                                       .progress_user = request.progress_user};
+    const embed_arguments arguments = {&request, vectors, capacity, n_vectors};
+    return llmc_texts_call(engine, &common, embed, &arguments, usage, error);
 }
 
 llmcall_status llmcall_embed(llmcall_engine *engine, const char *model, const char *text, int64_t text_size, float *vector,

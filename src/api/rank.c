@@ -142,11 +142,17 @@ static llmcall_status compute(llmc_texts *t, float *scores) {
     return status;
 }
 
-static llmcall_status rank(llmc_texts *t, const llmcall_rerank_request *request, float *scores) {
-    llmcall_error *error = t->start.error;
-    if (!request->documents || !scores) {
-        const char *missing = scores ? "documents" : "scores";
-        return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, missing, "%s is NULL.", missing);
+typedef struct rank_arguments {
+    const llmcall_rerank_request *request; /* imported */
+    float *scores;
+} rank_arguments;
+
+static llmcall_status rank(llmc_texts *t, const void *given) {
+    const rank_arguments *arguments = given;
+    const llmcall_rerank_request *request = arguments->request;
+    if (!request->documents || !arguments->scores) {
+        const char *missing = arguments->scores ? "documents" : "scores";
+        return llmc_fail(t->start.error, LLMCALL_E_ARGUMENT, NULL, missing, "%s is NULL.", missing);
     }
     llmcall_status status = llmc_texts_check(t);
     if (!status) status = llmc_texts_route(t);
@@ -155,7 +161,7 @@ static llmcall_status rank(llmc_texts *t, const llmcall_rerank_request *request,
     llmc_texts_begin_tokens(t);
     status = tokenize(t, request);
     llmc_texts_end_tokens(t);
-    return status ? status : compute(t, scores);
+    return status ? status : compute(t, arguments->scores);
 }
 
 llmcall_status llmcall_rerank(llmcall_engine *engine, const llmcall_rerank_request *given, float *scores,
@@ -164,22 +170,19 @@ llmcall_status llmcall_rerank(llmcall_engine *engine, const llmcall_rerank_reque
     if (!engine || !given)
         return llmc_fail(error, LLMCALL_E_ARGUMENT, NULL, engine ? "request" : "engine", "%s is NULL.",
                          engine ? "request" : "engine");
-    LLMCALL_INIT(llmcall_error, own);
     llmcall_rerank_request request;
-    llmcall_status status = llmc_import(&request, sizeof request, given, "request", &own);
-    if (!status) {
-        llmc_texts texts;
-        const llmc_texts_request common = {.model = request.model,
-                                           .caller = request.caller,
-                                           .param = "documents",
-                                           .n_texts = request.n_documents,
-                                           .truncate = request.truncate,
-                                           .priority = request.priority,
-                                           .deadline_ms = request.deadline_ms};
-        status = llmc_texts_open(&texts, engine, LLMC_USE_RANK, &common, &own);
-        if (!status) status = rank(&texts, &request, scores);
-        llmc_texts_close(&texts, status, usage);
-    }
-    llmc_error_copy(error, &own);
-    return status;
+    llmcall_status status = llmc_import(&request, sizeof request, given, "request", error);
+    if (status) return status;
+    const llmc_texts_request common = {.use = LLMC_USE_RANK,
+                                       .model = request.model,
+                                       .caller = request.caller,
+                                       .param = "documents",
+                                       .n_texts = request.n_documents,
+                                       .truncate = request.truncate,
+                                       .priority = request.priority,
+                                       .deadline_ms = request.deadline_ms,
+                                       .progress = request.progress,
+                                       .progress_user = request.progress_user};
+    const rank_arguments arguments = {&request, scores};
+    return llmc_texts_call(engine, &common, rank, &arguments, usage, error);
 }

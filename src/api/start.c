@@ -110,7 +110,7 @@ static void describe_candidate(const llmc_runtime *runtime, int32_t index, llmca
 static int can_serve(llmc_use use, const llmc_runtime *runtime) {
     const llmc_model_shape *shape = llmc_model_shape_of(runtime->model);
     if (!runtime->sched) return 0;
-    return use == LLMC_USE_EMBED || (use == LLMC_USE_RANK ? shape->ranks : shape->causal);
+    return use == LLMC_USE_EMBED || (use == LLMC_USE_RANK ? shape->ranks : shape->causal); /* what has logits is causal */
 }
 
 /* Made for embeddings, as its file says. */
@@ -131,7 +131,8 @@ static llmcall_status check_use(const start *s, uint32_t n_candidates) {
         return llmc_fail(s->error, LLMCALL_E_UNSUPPORTED, "no_rank_head", "model",
                          "%s has no head that ranks documents (cls.output.weight in its file).", runtime->name);
     return llmc_fail(s->error, LLMCALL_E_UNSUPPORTED, "no_text_model", "model",
-                     "%s is an encoder: it gives embeddings (llmcall_embed_texts), no text.", runtime->name);
+                     "%s is an encoder: it gives embeddings (llmcall_embed_texts), no %s.", runtime->name,
+                     s->use == LLMC_USE_SCORE ? "logits" : "text");
 }
 
 /* engine->lock held. Without a name, embeddings come from a model made for them, if there is one. */
@@ -172,23 +173,28 @@ llmcall_status llmc_start_route(start *s) {
     return LLMCALL_OK;
 }
 
+llmcall_status llmc_start_copy_ids(const start *s, const char *what, const int32_t *ids, size_t n, llmc_token_list *list) {
+    uint32_t n_vocab = llmc_model_shape_of(s->runtime->model)->n_vocab;
+    if (!ids || n == 0) return llmc_fail(s->error, LLMCALL_E_ARGUMENT, "empty_prompt", "tokens", "%s is empty.", what);
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || (uint32_t)ids[i] >= n_vocab)
+            return llmc_fail(s->error, LLMCALL_E_ARGUMENT, NULL, "tokens", "%s[%zu] is %d; the vocabulary has %u.", what, i,
+                             ids[i], n_vocab);
+    }
+    list->ids = llmc_alloc_array(&s->engine->env, n, sizeof *list->ids);
+    if (!list->ids) return llmc_fail_memory(s->error, "the tokens");
+    memcpy(list->ids, ids, n * sizeof *ids);
+    list->n = list->capacity = n;
+    return LLMCALL_OK;
+}
+
 static llmcall_status copy_tokens(start *s) {
     const llmcall_request *request = &s->request;
-    uint32_t n_vocab = llmc_model_shape_of(s->runtime->model)->n_vocab;
     if (request->n_tokens >= s->runtime->context_length)
         return llmc_fail(s->error, LLMCALL_E_CONTEXT_LENGTH, NULL, "tokens",
                          "%zu tokens do not fit the context of %u with room to answer.", request->n_tokens,
                          s->runtime->context_length);
-    for (size_t i = 0; i < request->n_tokens; i++) {
-        if (request->tokens[i] < 0 || (uint32_t)request->tokens[i] >= n_vocab)
-            return llmc_fail(s->error, LLMCALL_E_ARGUMENT, NULL, "tokens", "tokens[%zu] is %d; the vocabulary has %u.", i,
-                             request->tokens[i], n_vocab);
-    }
-    s->tokens.ids = llmc_alloc_array(&s->engine->env, request->n_tokens, sizeof *s->tokens.ids);
-    if (!s->tokens.ids) return llmc_fail_memory(s->error, "the prompt's tokens");
-    memcpy(s->tokens.ids, request->tokens, request->n_tokens * sizeof *s->tokens.ids);
-    s->tokens.n = s->tokens.capacity = request->n_tokens;
-    return LLMCALL_OK;
+    return llmc_start_copy_ids(s, "tokens", request->tokens, request->n_tokens, &s->tokens);
 }
 
 static llmcall_status encode_prompt(start *s) {

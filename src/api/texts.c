@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MAX_TEXTS = 65536 };
+enum { MAX_TEXTS = 65536, PROGRESS_MS = 100 };
 #define MAX_DEADLINE_MS (INT64_C(1) << 40)
 
 static const llmc_env *env_of(const llmc_texts *t) {
@@ -12,13 +12,12 @@ static const llmc_env *env_of(const llmc_texts *t) {
 
 /* ---- Stages -------------------------------------------------------------------------------------------------------------- */
 
-llmcall_status llmc_texts_open(llmc_texts *t, llmcall_engine *engine, llmc_use use, const llmc_texts_request *request,
-                               llmcall_error *error) {
+static llmcall_status open(llmc_texts *t, llmcall_engine *engine, const llmc_texts_request *request, llmcall_error *error) {
     llmcall_request stages;
     memset(t, 0, sizeof *t);
     t->request = *request;
     t->start.engine = engine;
-    t->start.use = use;
+    t->start.use = request->use;
     t->start.error = error;
     llmcall_init(&t->total, sizeof t->total);
     llmcall_request_defaults(&stages);
@@ -58,7 +57,8 @@ llmcall_status llmc_texts_route(llmc_texts *t) {
     llmcall_status status = llmc_start_route(&t->start);
     if (!status) status = llmc_start_adapter(&t->start, t->request.adapter, t->request.adapter_scale);
     if (status) return status;
-    t->width = llmc_model_shape_of(t->start.runtime->model)->width;
+    const llmc_model_shape *shape = llmc_model_shape_of(t->start.runtime->model);
+    t->width = t->request.use == LLMC_USE_SCORE ? shape->n_vocab : shape->width;
     t->n_slots = most < n ? most : n;
     t->texts = llmc_zalloc_array(env_of(t), n, sizeof *t->texts);
     t->parts = llmc_alloc_array(env_of(t), t->n_slots, sizeof(llmcall_call *));
@@ -117,8 +117,11 @@ llmcall_status llmc_texts_fit(llmc_texts *t, size_t i) {
 static llmcall_status submit_part(llmc_texts *t, const llmc_text *text, llmcall_call **out) {
     llmc_start *s = &t->start;
     const llmc_model_shape *shape = llmc_model_shape_of(s->runtime->model);
+    int score = t->request.use == LLMC_USE_SCORE;
+    float *rows = t->rows + text->first_row * t->width;
     llmc_call_options options = {.n_choices = 1,
-                                 .embedding = t->rows + text->first_row * t->width,
+                                 .score_logits = score ? rows : NULL,
+                                 .embedding = score ? NULL : rows,
                                  .pooling = t->pooling,
                                  .second = shape->n_token_types > 1 ? text->second : 0};
     llmcall_status status = llmc_call_create(s->engine, out, s->error);
@@ -133,7 +136,8 @@ static llmcall_status submit_part(llmc_texts *t, const llmc_text *text, llmcall_
                                   .arrival_ns = llmc_now(env_of(t)),
                                   .salt = s->admission.cache_salt,
                                   .adapter = llmc_adapter_key(s->call),
-                                  .hidden = llmc_embed_hidden(t->pooling),
+                                  .all_logits = score,
+                                  .hidden = score ? LLMC_HIDDEN_NONE : llmc_embed_hidden(t->pooling),
                                   .whole = !shape->causal};
     if (!status) status = llmc_call_submit(*out, &request, s->error);
     if (status && *out) {
@@ -156,12 +160,37 @@ static void add_spans(llmc_texts *t, const llmcall_call *part) {
     }
 }
 
+/* LLMCALL_E_CANCELLED if the caller says so. */
+static llmcall_status report_progress(const llmc_texts *t) {
+    const llmc_texts_request *request = &t->request;
+    if (!request->progress || !request->progress(request->progress_user, t->n_done, request->n_texts)) return LLMCALL_OK;
+    return llmc_fail(t->start.error, LLMCALL_E_CANCELLED, NULL, "progress", "The progress callback stopped the call.");
+}
+
+/* Waits for the end of a part; with threads = 0 by stepping. Its status, with error filled. */
+static llmcall_status wait_for_end(llmc_texts *t, llmcall_call *part) {
+    llmcall_event event;
+    llmcall_status status = LLMCALL_OK, ended = LLMCALL_OK;
+    while (status == LLMCALL_OK || status == LLMCALL_E_TIMEOUT) {
+        llmcall_init(&event, sizeof event);
+        status = llmcall_next(part, &event, t->request.progress ? PROGRESS_MS : -1);
+        if (status == LLMCALL_E_TIMEOUT) {
+            if (t->start.engine->options.threads == 0) (void)llmc_engine_step(t->start.engine, NULL, NULL);
+            if (!ended && (ended = report_progress(t))) llmcall_cancel(part);
+        } else if (status == LLMCALL_OK && event.type == LLMCALL_EVENT_ERROR && !ended) {
+            llmc_error_copy(t->start.error, event.error);
+            ended = event.error->status;
+        }
+    }
+    return ended ? ended : status == LLMCALL_E_END ? LLMCALL_OK : status;
+}
+
 /* Waits for the oldest part, which is over then whatever ended it. */
 static llmcall_status finish_part(llmc_texts *t) {
     llmcall_call *part = t->parts[t->first];
     t->first = (t->first + 1) % t->n_slots;
     t->n_parts--;
-    llmcall_status status = llmc_wait_for_end(part, t->start.error);
+    llmcall_status status = wait_for_end(t, part);
     llmc_mutex_lock(&part->lock);
     t->total.prompt_tokens += part->record.prompt_tokens;
     t->total.cached_tokens += part->record.cached_tokens;
@@ -170,7 +199,8 @@ static llmcall_status finish_part(llmc_texts *t) {
     add_spans(t, part);
     llmc_mutex_unlock(&part->lock);
     llmc_call_release(part);
-    return status;
+    t->n_done++;
+    return status ? status : report_progress(t);
 }
 
 static llmcall_status add_part(llmc_texts *t, const llmc_text *text) {
@@ -193,6 +223,7 @@ llmcall_status llmc_texts_run(llmc_texts *t) {
     if (!status) llmc_error_clear(t->start.error); /* a queue that was full for a while is no error */
     if (!status) return LLMCALL_OK;
     llmcall_error first = *t->start.error;
+    t->request.progress = NULL;
     for (size_t i = 0; i < t->n_parts; i++) llmcall_cancel(t->parts[(t->first + i) % t->n_slots]);
     while (t->n_parts > 0) (void)finish_part(t);
     *t->start.error = first;
@@ -204,7 +235,9 @@ llmcall_status llmc_texts_run(llmc_texts *t) {
 static void fill_record(llmc_texts *t, llmcall_status status, int64_t now_ns) {
     llmcall_usage_record *record = &t->start.call->record;
     record->status = status;
-    record->finish_reason = status ? LLMCALL_FINISH_ERROR : LLMCALL_FINISH_STOP;
+    record->finish_reason = !status                         ? LLMCALL_FINISH_STOP
+                            : status == LLMCALL_E_CANCELLED ? LLMCALL_FINISH_CANCELLED
+                                                            : LLMCALL_FINISH_ERROR;
     record->prompt_tokens = t->total.prompt_tokens;
     record->cached_tokens = t->total.cached_tokens;
     record->queue_ns = t->total.queue_ns;
@@ -236,7 +269,7 @@ static void bill(llmc_texts *t) {
     llmc_mutex_unlock(&engine->lock);
 }
 
-void llmc_texts_close(llmc_texts *t, llmcall_status status, llmcall_usage_record *usage) {
+static void close(llmc_texts *t, llmcall_status status, llmcall_usage_record *usage) {
     llmcall_call *call = t->start.call;
     for (size_t i = 0; t->texts && i < t->request.n_texts; i++) llmc_token_list_free(env_of(t), &t->texts[i].tokens);
     llmc_free(env_of(t), t->texts);
@@ -252,4 +285,15 @@ void llmc_texts_close(llmc_texts *t, llmcall_status status, llmcall_usage_record
         bill(t);
     }
     llmc_call_release(call);
+}
+
+llmcall_status llmc_texts_call(llmcall_engine *engine, const llmc_texts_request *request, llmc_texts_body body,
+                               const void *arguments, llmcall_usage_record *usage, llmcall_error *error) {
+    llmc_texts texts;
+    LLMCALL_INIT(llmcall_error, own); /* of this version's size, whatever the caller's has */
+    llmcall_status status = open(&texts, engine, request, &own);
+    if (!status) status = body(&texts, arguments);
+    close(&texts, status, usage);
+    llmc_error_copy(error, &own);
+    return status;
 }

@@ -1,7 +1,5 @@
-/* Many texts as one call, for embeddings and ranks. Stages 1 to 7 run on the caller's thread; then every text becomes a part, a
- * call of its own in the engine that fills a row or several of the result; the bill is the whole's.
- *
- * open -> the caller fills texts -> run -> close, which bills whatever the status. */
+/* Many texts as one call, for embeddings, ranks and scores. Stages 1 to 7 run on the caller's thread; then every text becomes a
+ * part, a call of its own in the engine that fills a row or several of the result; the bill is the whole's. */
 #ifndef LLMC_TEXTS_H
 #define LLMC_TEXTS_H
 
@@ -16,8 +14,9 @@ typedef struct llmc_text {
     size_t first_row;
 } llmc_text;
 
-/* What embed and rerank ask alike. */
+/* What embed, rerank and score ask alike. */
 typedef struct llmc_texts_request {
+    llmc_use use;
     const char *model;
     const llmcall_caller *caller;
     const char *param; /* what the texts are called in errors */
@@ -27,26 +26,32 @@ typedef struct llmc_texts_request {
     int64_t deadline_ms;
     const char *adapter;
     float adapter_scale;
+    llmcall_progress_fn progress; /* NULL: none */
+    void *progress_user;
 } llmc_texts_request;
 
 typedef struct llmc_texts {
     llmc_start start;
     llmc_texts_request request;
     int32_t priority; /* with the admission's */
-    int32_t pooling;  /* LLMCALL_POOLING_*, not AUTO */
+    int32_t pooling;  /* LLMCALL_POOLING_*, not AUTO; NONE for scores: a row a token */
     llmc_text *texts; /* (request.n_texts) */
-    uint32_t width;
+    uint32_t width;   /* of a row: the model's, or for scores its vocabulary's */
     size_t n_rows;
     float *rows; /* (n_rows, width), whoever's */
     /* Parts in the engine, a ring. */
     llmcall_call **parts;
-    size_t n_slots, first, n_parts;
+    size_t n_slots, first, n_parts, n_done;
     llmcall_usage_record total; /* of the parts that ended */
 } llmc_texts;
 
-/* Zeroes texts and takes the stages before VALIDATE. After it, whatever its status, close. */
-llmcall_status llmc_texts_open(llmc_texts *texts, llmcall_engine *engine, llmc_use use, const llmc_texts_request *request,
-                               llmcall_error *error);
+/* What one kind of call does, from VALIDATE on, with its own arguments: check, route, fill texts, run. */
+typedef llmcall_status (*llmc_texts_body)(llmc_texts *texts, const void *arguments);
+
+/* The whole call: the stages before VALIDATE, the body, and the bill, whatever its status. */
+llmcall_status llmc_texts_call(llmcall_engine *engine, const llmc_texts_request *request, llmc_texts_body body,
+                               const void *arguments, llmcall_usage_record *usage, llmcall_error *error);
+
 /* Ranges of what is in llmc_texts_request. */
 llmcall_status llmc_texts_check(const llmc_texts *texts);
 /* ROUTE, the adapter, and room for the texts. */
@@ -60,6 +65,5 @@ void llmc_texts_begin_tokens(llmc_texts *texts);
 void llmc_texts_end_tokens(llmc_texts *texts);
 /* Computes texts->rows. */
 llmcall_status llmc_texts_run(llmc_texts *texts);
-void llmc_texts_close(llmc_texts *texts, llmcall_status status, llmcall_usage_record *usage);
 
 #endif

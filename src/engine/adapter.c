@@ -106,7 +106,10 @@ llmcall_status llmc_adapter_use(llmcall_call *call, const char *name, float scal
     llmcall_engine *engine = call->engine;
     llmc_mutex_lock(&engine->lock);
     llmc_runtime_adapter *adapter = find(call->runtime, name);
-    if (adapter) adapter->n_calls++;
+    if (adapter) {
+        adapter->n_calls++;
+        memcpy(call->record.adapter, adapter->name, sizeof call->record.adapter);
+    }
     call->adapter = adapter;
     call->adapter_scale = scale;
     llmc_mutex_unlock(&engine->lock);

@@ -82,9 +82,9 @@ void llmc_ledger_destroy(llmc_ledger **ledger_pointer) {
     for (const llmc_ledger_slot *slot = ledger->pending.first; slot; slot = slot->next) {
         const llmcall_usage_record *record = &slot->record;
         llmc_log(env, LLMCALL_LOG_ERROR,
-                 "usage never accepted: call %.39s tenant %.63s model %.63s prompt %" PRIu64 " cached %" PRIu64
+                 "usage never accepted: call %.39s tenant %.63s model %.63s adapter %.63s prompt %" PRIu64 " cached %" PRIu64
                  " completion %" PRIu64 " cost_nano %" PRId64,
-                 record->call_id, record->tenant, record->model, record->prompt_tokens, record->cached_tokens,
+                 record->call_id, record->tenant, record->model, record->adapter, record->prompt_tokens, record->cached_tokens,
                  record->completion_tokens, record->cost_nano);
     }
     free_list(env, &ledger->pending);

@@ -363,6 +363,20 @@ def test_names(fixture_path, tmp_path):
         assert refusal(answer, engine, adapter="a") == (Status.NOT_FOUND, "adapter_not_found", "adapter")
 
 
+def test_the_bill_names_it(fixture_path, tmp_path):
+    bills = []
+    with llmcall.Engine(fixture_path("llama-dense"), threads=1, usage=bills.append, **OPTIONS) as engine:
+        engine.load_adapter(write(tmp_path / "a.gguf", "llama-dense", one()), "a")
+        for given in ({}, {"adapter": "a"}):
+            answer(engine, **given)
+            engine.embed([LONG, LONG[:9]], **given)
+        engine.score(LONG)
+        with pytest.raises(llmcall.Error):
+            answer(engine, adapter="b")
+    assert sorted((bill.adapter, bill.status, bill.prompt_tokens) for bill in bills) == [
+        ("", 0, 70), ("", 0, 70), ("", 0, 79), ("", Status.NOT_FOUND, 0), ("a", 0, 70), ("a", 0, 79)]
+
+
 def test_a_vocabulary_takes_none(model_path, fixture_path, tmp_path):
     path = write(tmp_path / "a.gguf", "llama-dense", one())
     with llmcall.Engine(model_path, vocab_only=True) as engine, pytest.raises(llmcall.Error) as caught:

@@ -85,6 +85,24 @@ def test_as_openai_shapes_it(engine):
     assert np.array_equal(np.frombuffer(base64.b64decode(coded), "<f4"), engine.embed(texts[0], dimensions=5))
 
 
+def test_progress_and_cancel(engine):
+    """As texts are done; what it returns or raises ends the call, which is billed for what was computed."""
+    texts, seen = [f"text number {i}" for i in range(20)], []
+    vectors = engine.embed(texts, progress=lambda done, total: seen.append((done, total)))
+    assert np.array_equal(vectors, engine.embed(texts))
+    assert seen[-1] == (20, 20) and [done for done, _ in seen] == sorted(done for done, _ in seen)
+    with pytest.raises(llmcall.Error) as caught:
+        engine.embed(texts, progress=lambda done, total: done >= 3)
+    assert (caught.value.status, caught.value.param) == (llmcall.Status.CANCELLED, "progress")
+    assert caught.value.usage.prompt_tokens > 0
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.embed(texts, progress=interrupt)
+
+
 @pytest.mark.parametrize("keywords,param", [
     ({"pooling": "max"}, "pooling"), ({"dimensions": 0}, "dimensions"), ({"dimensions": 10**6}, "dimensions"),
     ({"normalize": 3}, "normalize"), ({"truncate": "yes"}, "truncate"), ({"priority": 1000}, "priority"),

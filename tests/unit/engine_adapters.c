@@ -51,6 +51,7 @@ static void run_alone(setup_answer *alone) {
         ask(&request, kinds[i].adapter, kinds[i].scale);
         setup_run(engine, &request, &alone[i]);
         assert_int_equal(alone[i].usage.cached_tokens, i < N_KINDS - 1 ? 0 : 16);
+        assert_string_equal(alone[i].usage.adapter, kinds[i].adapter ? kinds[i].adapter : "");
         for (int j = 0; j < i && i < N_KINDS - 1; j++)
             assert_memory_not_equal(alone[i].choice[0].logprobs, alone[j].choice[0].logprobs, sizeof(float[4]));
     }

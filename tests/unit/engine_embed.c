@@ -264,6 +264,98 @@ static void one_bill_a_call(void **state) {
     assert_int_equal(l.n, 5);
 }
 
+static void scores_are_billed(void **state) {
+    (void)state;
+    enum { N = 5 };
+    static const int32_t tokens[N] = {1, 2, 3, 4, TINY_VOCAB};
+    static float logits[N * TINY_VOCAB];
+    ledger l = {0};
+    LLMCALL_INIT(llmcall_error, error);
+    LLMCALL_INIT(llmcall_hooks, hooks);
+    hooks.user = &l;
+    hooks.usage = note_usage;
+    hooks.span = note_span;
+    llmcall_engine *engine = open_engine(&(setup){.hooks = &hooks, .spec = causal});
+    assert_int_equal(llmcall_score(engine, NULL, tokens, N - 1, logits, N * TINY_VOCAB, &error), LLMCALL_OK);
+    assert_int_equal(llmcall_engine_step(engine, NULL, NULL), LLMCALL_OK);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(l.n_spans, LLMCALL_STAGE_COUNT);
+    assert_string_equal(l.last.model, "tiny");
+    assert_int_equal(l.last.status, LLMCALL_OK);
+    assert_int_equal(l.last.finish_reason, LLMCALL_FINISH_STOP);
+    assert_int_equal(l.last.prompt_tokens, N - 1);
+    assert_int_equal(l.last.completion_tokens, 0);
+    assert_int_equal(l.last.cost_nano, 2 * (N - 1));
+    /* And so is what is refused after admission. */
+    assert_int_equal(llmcall_score(engine, NULL, tokens, N, logits, N * TINY_VOCAB, &error), LLMCALL_E_ARGUMENT);
+    assert_non_null(strstr(error.message, "tokens[4]"));
+    assert_int_equal(llmcall_score(engine, NULL, tokens, N, logits, 1, &error), LLMCALL_E_BUFFER);
+    assert_int_equal(llmcall_score(engine, "other", tokens, N, logits, 1, &error), LLMCALL_E_NOT_FOUND);
+    assert_int_equal(llmcall_engine_step(engine, NULL, NULL), LLMCALL_OK);
+    assert_int_equal(l.n, 4);
+    assert_int_equal(l.n_spans, 4 * LLMCALL_STAGE_COUNT);
+    assert_int_equal(l.last.status, LLMCALL_E_NOT_FOUND);
+    assert_int_equal(l.n_backwards, 0);
+    llmcall_engine_close(&engine);
+    assert_int_equal(l.n, 4);
+}
+
+/* ---- Progress ---- */
+
+typedef struct progress {
+    uint64_t last, total;
+    int n_calls, stop_at;
+} progress;
+
+static int32_t note_progress(void *user, uint64_t done, uint64_t total) {
+    progress *p = user;
+    assert_true(done >= p->last);
+    p->last = done;
+    p->total = total;
+    return ++p->n_calls == p->stop_at;
+}
+
+/* Whenever it stops, the call ends as cancelled, once, and nothing is left behind. */
+static void progress_stops(void **state) {
+    (void)state;
+    for (int32_t threads = 0; threads <= 2; threads += 2) {
+        ledger l = {0};
+        LLMCALL_INIT(llmcall_hooks, hooks);
+        hooks.user = &l;
+        hooks.usage = note_usage;
+        llmcall_engine *engine =
+            open_engine(&(setup){.threads = threads, .max_step_tokens = 16, .hooks = &hooks, .spec = causal});
+        float vectors[MAX_TEXTS * WIDTH];
+        size_t n;
+        LLMCALL_INIT(llmcall_error, error);
+        LLMCALL_INIT(llmcall_usage_record, usage);
+        llmcall_embed_request request;
+        progress all = {0};
+        fill_request(&request, MAX_TEXTS);
+        request.progress = note_progress;
+        request.progress_user = &all;
+        assert_int_equal(llmcall_embed_texts(engine, &request, vectors, MAX_TEXTS * WIDTH, &n, NULL, NULL), LLMCALL_OK);
+        assert_int_equal(all.last, MAX_TEXTS);
+        assert_int_equal(all.total, MAX_TEXTS);
+        assert_true(all.n_calls >= MAX_TEXTS);
+        for (int i = 1; i < MAX_TEXTS; i++) {
+            progress p = {.stop_at = i};
+            request.progress_user = &p;
+            assert_int_equal(llmcall_embed_texts(engine, &request, vectors, MAX_TEXTS * WIDTH, &n, &usage, &error),
+                             LLMCALL_E_CANCELLED);
+            assert_int_equal(p.n_calls, i);
+            assert_string_equal(error.param, "progress");
+            assert_int_equal(usage.status, LLMCALL_E_CANCELLED);
+            assert_int_equal(usage.finish_reason, LLMCALL_FINISH_CANCELLED);
+        }
+        llmcall_metrics_snapshot metrics;
+        setup_metrics(engine, &metrics);
+        assert_int_equal(metrics.running + metrics.waiting + metrics.kv_pages_used, 0);
+        llmcall_engine_close(&engine);
+        assert_int_equal(l.n, MAX_TEXTS);
+    }
+}
+
 /* More texts than the queue takes: they wait for each other, and that is no error. */
 static void a_short_queue(void **state) {
     (void)state;
@@ -666,6 +758,8 @@ int main(void) {
         cmocka_unit_test(who_sees_whom),
         cmocka_unit_test(poolings_agree),
         cmocka_unit_test(one_bill_a_call),
+        cmocka_unit_test(scores_are_billed),
+        cmocka_unit_test(progress_stops),
         cmocka_unit_test(a_short_queue),
         cmocka_unit_test(embed_refusals),
         cmocka_unit_test(nulls_and_sizes),

@@ -193,7 +193,7 @@ static void calls_from_many_threads(const llmcall_hooks *hooks, witness *w, uint
     assert_int_equal(metrics.running + metrics.waiting, 0);
     assert_int_equal(metrics.kv_pages_used, 0);
     llmcall_engine_close(&engine);
-    check_bills(w, (int)n_started);
+    check_bills(w, (int)(n_started + n_scores));
     assert_int_equal(w->completion_tokens, metrics.completion_tokens);
     free(workers);
 }

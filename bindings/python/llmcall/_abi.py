@@ -78,7 +78,7 @@ class UsageRecord(Struct):
                 ("completion_tokens", c.c_uint64), ("cost_prompt_nano", c.c_int64), ("cost_cached_nano", c.c_int64),
                 ("cost_completion_nano", c.c_int64), ("cost_nano", c.c_int64), ("created_unix_ms", c.c_int64),
                 ("queue_ns", c.c_int64), ("first_token_ns", c.c_int64), ("total_ns", c.c_int64), ("finish_reason", c.c_int32),
-                ("attempt", c.c_int32), ("draft_tokens", c.c_uint64), ("accepted_tokens", c.c_uint64)]
+                ("attempt", c.c_int32), ("draft_tokens", c.c_uint64), ("accepted_tokens", c.c_uint64), ("adapter", c.c_char * 64)]
 
 
 AdmitFn = c.CFUNCTYPE(Status, c.c_void_p, c.POINTER(AdmitRequest), c.POINTER(Admission), c.POINTER(Error))
@@ -180,14 +180,14 @@ class EmbedRequest(Struct):
                 ("token_counts", c.POINTER(c.c_size_t)), ("n_texts", c.c_size_t), ("no_normalize", c.c_uint32),
                 ("truncate", c.c_uint32), ("dimensions", c.c_uint32), ("priority", c.c_int32), ("deadline_ms", c.c_int64),
                 ("caller", c.POINTER(Caller)), ("rows", c.POINTER(c.c_uint32)), ("adapter", c.c_char_p), ("adapter_scale", c.c_float),
-                ("reserved", c.c_uint32)]
+                ("reserved", c.c_uint32), ("progress", ProgressFn), ("progress_user", c.c_void_p)]
 
 
 class RerankRequest(Struct):
     _fields_ = [("struct_size", c.c_uint32), ("truncate", c.c_uint32), ("model", c.c_char_p), ("query", c.c_char_p),
                 ("query_size", c.c_int64), ("documents", c.POINTER(c.c_char_p)), ("document_sizes", c.POINTER(c.c_int64)),
                 ("n_documents", c.c_size_t), ("priority", c.c_int32), ("reserved", c.c_uint32), ("deadline_ms", c.c_int64),
-                ("caller", c.POINTER(Caller))]
+                ("caller", c.POINTER(Caller)), ("progress", ProgressFn), ("progress_user", c.c_void_p)]
 
 
 class Metrics(Struct):

@@ -7,6 +7,7 @@ from . import _abi, _values
 from ._abi import lib
 from ._call import usage_record
 from ._completions import deadline_ms, real, set_caller
+from ._hooks import make_progress
 from ._types import Error, Record, Status, check
 
 _POOLINGS = {None: 0, "mean": 1, "cls": 2, "last": 3, "none": 4}
@@ -36,9 +37,9 @@ class Embeddings:
         return Record(object="list", data=data, model=usage.model, usage=usage)
 
 
-def embed(engine, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller, adapter, adapter_scale):
+def embed(engine, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller, adapter, adapter_scale, progress):
     single, vectors, rows, _ = _embed(engine, texts, "texts", model, pooling, normalize, truncate, dimensions, priority, timeout, caller,
-                                      adapter, adapter_scale)
+                                      adapter, adapter_scale, progress)
     if _POOLINGS[pooling] != _NONE:
         return vectors[0] if single else vectors
     parts, first = [], 0
@@ -48,7 +49,7 @@ def embed(engine, texts, model, pooling, normalize, truncate, dimensions, priori
     return parts[0] if single else parts
 
 
-def rerank(engine, query, documents, model, truncate, priority, timeout, caller):
+def rerank(engine, query, documents, model, truncate, priority, timeout, caller, progress):
     """(index, score) of the documents, best first; of equal ones the earlier."""
     if isinstance(documents, (str, bytes)) or not hasattr(documents, "__iter__"):
         raise Error.argument("documents", f"documents is a {type(documents).__name__}; it must be a list of texts.")
@@ -59,7 +60,11 @@ def rerank(engine, query, documents, model, truncate, priority, timeout, caller)
     request.documents, request.document_sizes = _texts(documents)
     request.n_documents = len(documents)
     scores, usage, error = (c.c_float * len(documents))(), _abi.UsageRecord(), _abi.Error()
-    _checked(lib.llmcall_rerank(engine._handle, c.byref(request), scores, c.byref(usage), c.byref(error)), error, usage)
+    failure = _set_progress(request, progress)
+    status = lib.llmcall_rerank(engine._handle, c.byref(request), scores, c.byref(usage), c.byref(error))
+    if failure:
+        raise failure[0]
+    _checked(status, error, usage)
     return sorted(((i, float(score)) for i, score in enumerate(scores)), key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -70,6 +75,14 @@ def _checked(status, error, usage):
         if usage.call_id:
             failure.usage = usage_record(usage)
         raise
+
+
+def _set_progress(request, progress):
+    """The list of what it will have raised."""
+    failure = []
+    if progress:
+        request.progress = make_progress(progress, failure)
+    return failure
 
 
 def _set_common(request, model, truncate, priority, timeout, caller):
@@ -112,7 +125,8 @@ def _set_input(request, texts, tokens):
     request.token_counts = (c.c_size_t * len(tokens))(*map(len, tokens))
 
 
-def _embed(engine, given, param, model, pooling, normalize, truncate, dimensions, priority, timeout, caller, adapter, adapter_scale):
+def _embed(engine, given, param, model, pooling, normalize, truncate, dimensions, priority, timeout, caller, adapter, adapter_scale,
+           progress=None):
     """(it was one text, vectors (n, width), how many each text has, usage)"""
     if not isinstance(pooling, (str, type(None))) or pooling not in _POOLINGS:
         raise Error.argument("pooling", f'pooling is {pooling!r}; it must be None, "mean", "cls", "last" or "none".')
@@ -129,15 +143,16 @@ def _embed(engine, given, param, model, pooling, normalize, truncate, dimensions
     request.dimensions = 0 if dimensions is None else _values.integer("dimensions", dimensions, 1, _values.U32[1])
     rows = (c.c_uint32 * request.n_texts)()
     request.rows = rows
-    vectors, n_vectors, usage = _run(engine, request, texts if texts is not None else tokens)
+    vectors, n_vectors, usage = _run(engine, request, texts if texts is not None else tokens, progress)
     vectors = vectors[:n_vectors * (request.dimensions or engine.model_info(usage.model).width)].reshape(n_vectors, -1)
     return single, vectors.copy() if request.pooling == _NONE else vectors, list(rows), usage
 
 
-def _run(engine, request, texts):
+def _run(engine, request, texts, progress):
     """Twice where another model is chosen than the first one loaded, or a text has more tokens than bytes."""
     import numpy
 
+    failure = _set_progress(request, progress)
     name = request.model.decode() if request.model else None
     for attempt in range(2):
         # Room that is not used takes no memory: a text has no more tokens than the context.
@@ -151,6 +166,8 @@ def _run(engine, request, texts):
         if status != Status.BUFFER:
             break
         n, name = n_vectors.value, usage.model.decode("utf-8", "replace")
+    if failure:
+        raise failure[0]
     _checked(status, error, usage)
     return vectors, n_vectors.value, usage_record(usage)
 

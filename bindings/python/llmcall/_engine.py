@@ -7,7 +7,7 @@ import threading
 from . import _abi, _embeddings, _values
 from ._abi import lib
 from ._completions import Chat, Completions
-from ._hooks import make_hooks
+from ._hooks import make_hooks, make_progress
 from ._messages import make_messages
 from ._types import Error, Status, check, record
 
@@ -21,18 +21,6 @@ _ENGINE_KEYS = (*_ENGINE_NUMBERS, "prefix_cache", "inexact", "pin_threads")
 
 def version():
     return lib.llmcall_version().decode()
-
-
-def _progress(function, failure):
-    """The callback; what it raises stops the load and is raised again by it."""
-    def call(user, done, total):
-        try:
-            return 1 if function(done, total) else 0
-        except BaseException as problem:
-            failure.append(problem)
-            return 1
-
-    return _abi.ProgressFn(call)
 
 
 def _kv_type(name):
@@ -55,7 +43,7 @@ def _model_options(path, *, vocab_only=False, name=None, chat_template=None, kv_
             raise TypeError(f"unexpected keyword argument '{key}'")
         setattr(options, key, _values.integer(key, value, *_MODEL_NUMBERS[key]))
     if progress:
-        options.progress = _progress(progress, failure if failure is not None else [])
+        options.progress = make_progress(progress, failure if failure is not None else [])
     return options
 
 
@@ -225,19 +213,20 @@ class Engine:
         return logits
 
     def embed(self, texts, *, pooling=None, normalize=True, truncate=False, dimensions=None, model=None, priority=0, timeout=None,
-              caller=None, adapter=None, adapter_scale=None):
+              caller=None, adapter=None, adapter_scale=None, progress=None):
         """Vectors as a numpy array: (width,) for one text, (n, width) for a list. Token ids serve as well as text.
 
         pooling: "mean", "cls", "last", None: the model's own; "none": a vector a token, (tokens, width), of a list a list of
         such. normalize: length 1. truncate: the beginning of what is longer than the context. dimensions: only the first so
-        many. adapter, adapter_scale: as in completions. All texts are one call, computed together.
+        many. adapter, adapter_scale: as in completions. progress(texts done, texts) -> true to stop. All texts are one call,
+        computed together.
         """
         return _embeddings.embed(self, texts, model, pooling, normalize, truncate, dimensions, priority, timeout, caller,
-                                 adapter, adapter_scale)
+                                 adapter, adapter_scale, progress)
 
-    def rerank(self, query, documents, *, truncate=False, model=None, priority=0, timeout=None, caller=None):
+    def rerank(self, query, documents, *, truncate=False, model=None, priority=0, timeout=None, caller=None, progress=None):
         """[(index, score)] of the documents, the one that answers the query best first, by a model with a head for it."""
-        return _embeddings.rerank(self, query, documents, model, truncate, priority, timeout, caller)
+        return _embeddings.rerank(self, query, documents, model, truncate, priority, timeout, caller, progress)
 
     def model_info(self, model=None):
         """pooling: LLMCALL_POOLING_*: 0 unnamed, 1 mean, 2 cls, 3 last."""

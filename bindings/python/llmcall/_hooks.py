@@ -119,3 +119,15 @@ def make_hooks(**functions):
         if function:
             setattr(hooks, name, makers[name](function))
     return hooks
+
+
+def make_progress(function, failure):
+    """A progress callback; what it raises stops the work, and goes to the list failure to be raised again."""
+    def call(user, done, total):
+        try:
+            return 1 if function(done, total) else 0
+        except BaseException as problem:
+            failure.append(problem)
+            return 1
+
+    return _abi.ProgressFn(call)
