@@ -73,7 +73,7 @@ typedef struct llmc_channel_scan_job {
     size_t dst_row;
 } llmc_channel_scan_job;
 
-/* Some columns j of one head's state: q and k are brought to length 1, the state decays by exp(a * softplus(alpha + dt_bias)), or
+/* Some columns j of one head's state: the state decays by exp(a * softplus(alpha + dt_bias)), or
  * row i of it by decay[i], and
  * state[i][j] += k[i] * sigmoid(beta) * (v[j] - sum_i state[i][j] * k[i]);  y[j] = sum_i state[i][j] * q[i] / sqrt(key_dim). */
 typedef struct llmc_delta_job {
@@ -88,7 +88,6 @@ typedef struct llmc_delta_job {
     const float *decay; // (key_dim); NULL: alpha says
     size_t decay_row;
     float dt_bias, a;
-    float eps;    /* added to the squared length */
     float *state; // (key_dim, state_row)
     size_t state_row;
     float *dst;
@@ -101,6 +100,7 @@ typedef struct llmc_recurrent_kernels {
     void (*channel_scan)(const llmc_channel_scan_job *job);
     void (*delta)(const llmc_delta_job *job);
     void (*decay)(const float *bias, float a, uint32_t n, float *x); /* x[i] = exp(a * softplus(x[i] + bias[i])) */
+    void (*unit_length)(uint32_t n, float eps, float *x);            /* x[i] *= 1 / sqrt(sum of squares + eps) */
     void (*silu_gate)(const float *gate, uint32_t n, float *y);      /* y[i] *= silu(gate[i]) */
     void (*sigmoid_gate)(const float *gate, uint32_t n, float *y);   /* y[i] *= 1 / (1 + exp(-gate[i])) */
 } llmc_recurrent_kernels;

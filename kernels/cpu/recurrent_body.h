@@ -23,6 +23,15 @@ static inline void silu_lanes(const float *x, uint32_t n, float *y) {
     for (; i < n; i++) y[i] = llmc_silu(x[i]);
 }
 
+/* y = exp(x), y may be x. */
+static inline void exp_lanes(const float *x, uint32_t n, float *y) {
+    uint32_t i = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, llmc_exp8(_mm256_loadu_ps(x + i)));
+#endif
+    for (; i < n; i++) y[i] = llmc_expf(x[i]);
+}
+
 static void silu_gate(const float *gate, uint32_t n, float *y) {
     uint32_t i = 0;
 #if defined(__AVX2__) && defined(__FMA__)
@@ -65,41 +74,84 @@ static float softplus(float x) {
     return (float)(2.0 * s * sum + n * 0.69314718055994531);
 }
 
+#if defined(__AVX2__) && defined(__FMA__)
+/* softplus of 4 numbers from their exponentials: the same operations, in both cases. */
+static inline __m128 softplus4(__m128 e) {
+    const __m256d one = _mm256_set1_pd(1.0), two = _mm256_set1_pd(2.0), whole = _mm256_set1_pd(0x1p52);
+    __m256d t = _mm256_cvtps_pd(e), sum = _mm256_add_pd(one, t);
+    __m256i bits = _mm256_castpd_si256(sum), half = _mm256_set1_epi64x(0x3FE0000000000000);
+    __m256i low = _mm256_and_si256(bits, _mm256_set1_epi64x(0x000FFFFFFFFFFFFF));
+    __m256d mantissa = _mm256_castsi256_pd(_mm256_or_si256(low, half)); /* of frexp */
+    __m256i exponent = _mm256_sub_epi64(_mm256_srli_epi64(bits, 52), _mm256_set1_epi64x(1022));
+    __m256d n = _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(exponent), whole), whole);
+    __m256d small = _mm256_cmp_pd(mantissa, _mm256_set1_pd(0.70710678118654752), _CMP_LT_OQ);
+    mantissa = _mm256_blendv_pd(mantissa, _mm256_mul_pd(mantissa, two), small);
+    n = _mm256_sub_pd(n, _mm256_and_pd(small, one));
+    __m256d large = _mm256_cmp_pd(t, _mm256_set1_pd(0.4), _CMP_GT_OQ);
+    __m256d over = _mm256_blendv_pd(t, _mm256_sub_pd(mantissa, one), large);
+    __m256d under = _mm256_blendv_pd(_mm256_add_pd(two, t), _mm256_add_pd(mantissa, one), large);
+    __m256d s = _mm256_div_pd(over, under), square = _mm256_mul_pd(s, s), series = _mm256_set1_pd(1.0 / 17.0);
+    for (int i = 15; i > 0; i -= 2) series = _mm256_add_pd(_mm256_mul_pd(series, square), _mm256_set1_pd(1.0 / i));
+    __m256d logarithm = _mm256_mul_pd(_mm256_and_pd(large, n), _mm256_set1_pd(0.69314718055994531));
+    return _mm256_cvtpd_ps(_mm256_add_pd(_mm256_mul_pd(_mm256_mul_pd(two, s), series), logarithm));
+}
+#endif
+
+/* y = softplus(x), y may be x. */
+static inline void softplus_lanes(const float *x, uint32_t n, float *y) {
+    uint32_t i = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i), e = llmc_exp8(v);
+        __m256 sum = _mm256_set_m128(softplus4(_mm256_extractf128_ps(e, 1)), softplus4(_mm256_castps256_ps128(e)));
+        _mm256_storeu_ps(y + i, _mm256_blendv_ps(v, sum, _mm256_cmp_ps(v, _mm256_set1_ps(20.0f), _CMP_LE_OQ)));
+    }
+#endif
+    for (; i < n; i++) y[i] = softplus(x[i]);
+}
+
 /* ---- Convolution ------------------------------------------------------------------------------------------------------- */
 
 typedef float conv_taps[LLMC_CONV_MAX_TAPS][LLMC_CONV_CHANNELS];
 
-INLINE void conv_token(const llmc_conv_job *job, uint32_t token, uint32_t n, conv_taps weight, conv_taps input, float *sum) {
-    const uint32_t last = job->n_taps - 1;
-    const float *x = job->x + token * job->row;
-    memcpy(input[last], x, n * sizeof(float));
-    if (job->times) {
-        const float *times = job->times + token * job->row;
-        for (uint32_t c = 0; c < n; c++) input[last][c] = x[c] * times[c];
+/* input[j]: what the tap j reads. */
+INLINE void conv_token(const llmc_conv_job *job, const float *const *input, conv_taps weight, uint32_t n, float *y) {
+    uint32_t c = 0;
+    for (; c + 8 <= n; c += 8) {
+        vector8 sum = *(const vector8 *)(const void *)(input[0] + c) * *(const vector8 *)(void *)(weight[0] + c);
+        for (uint32_t j = 1; j < job->n_taps; j++) {
+            sum += *(const vector8 *)(const void *)(input[j] + c) * *(const vector8 *)(void *)(weight[j] + c);
+        }
+        if (job->bias) sum += *(const vector8 *)(const void *)(job->bias + c);
+        *(vector8 *)(void *)(y + c) = sum;
     }
-    for (uint32_t c = 0; c < n; c++) sum[c] = input[0][c] * weight[0][c];
-    for (uint32_t j = 1; j <= last; j++) {
-        for (uint32_t c = 0; c < n; c++) sum[c] += input[j][c] * weight[j][c];
+    for (; c < n; c++) {
+        y[c] = input[0][c] * weight[0][c];
+        for (uint32_t j = 1; j < job->n_taps; j++) y[c] += input[j][c] * weight[j][c];
+        if (job->bias) y[c] += job->bias[c];
     }
-    for (uint32_t c = 0; job->bias && c < n; c++) sum[c] += job->bias[c];
-    if (job->silu) silu_lanes(sum, n, sum);
-    memmove(input[0], input[1], last * sizeof input[0]);
+    if (job->silu) silu_lanes(y, n, y);
 }
 
 INLINE void conv_channels(const llmc_conv_job *job, uint32_t n) {
-    conv_taps weight, input;
-    float sum[LLMC_CONV_CHANNELS];
-    for (uint32_t j = 0; j < job->n_taps; j++) {
-        for (uint32_t c = 0; c < n; c++) weight[j][c] = job->weight[(size_t)c * job->n_taps + j];
+    conv_taps weight, before, products; /* before: what is in the window; products: x * times of the last tokens */
+    const float *input[LLMC_CONV_MAX_TAPS];
+    const uint32_t n_taps = job->n_taps, last = n_taps - 1;
+    for (uint32_t j = 0; j < n_taps; j++) {
+        for (uint32_t c = 0; c < n; c++) weight[j][c] = job->weight[(size_t)c * n_taps + j];
     }
-    for (uint32_t j = 0; j + 1 < job->n_taps; j++) memcpy(input[j], job->window + j * job->window_row, n * sizeof(float));
+    for (uint32_t j = 0; j < last; j++) input[j] = memcpy(before[j], job->window + j * job->window_row, n * sizeof(float));
     for (uint32_t token = 0; token < job->n_tokens; token++) {
-        conv_token(job, token, n, weight, input, sum);
-        float *dst = job->dst + token * job->dst_row;
+        const float *x = job->x + token * job->row, *times = job->times ? job->times + token * job->row : NULL;
         const float *gate = job->gate ? job->gate + token * job->row : NULL;
-        for (uint32_t c = 0; c < n; c++) dst[c] = gate ? sum[c] * gate[c] : sum[c];
+        float *dst = job->dst + token * job->dst_row, *product = products[token % n_taps];
+        for (uint32_t c = 0; times && c < n; c++) product[c] = x[c] * times[c];
+        input[last] = times ? product : x;
+        conv_token(job, input, weight, n, dst);
+        for (uint32_t c = 0; gate && c < n; c++) dst[c] = dst[c] * gate[c];
+        for (uint32_t j = 0; j < last; j++) input[j] = input[j + 1];
     }
-    for (uint32_t j = 0; j + 1 < job->n_taps; j++) memcpy(job->window + j * job->window_row, input[j], n * sizeof(float));
+    for (uint32_t j = 0; j < last; j++) memcpy(job->window + j * job->window_row, input[j], n * sizeof(float));
 }
 
 static void conv(const llmc_conv_job *job) {
@@ -109,31 +161,65 @@ static void conv(const llmc_conv_job *job) {
 
 /* ---- Mamba-2 ----------------------------------------------------------------------------------------------------------- */
 
+enum { SCAN_TOKENS = 64, SCAN_NEAR = 256, SCAN_BLOCK = 2, WIDE = 64 };
+
 typedef struct scan_token {
     const float *x, *z, *b, *c;
-    float dt, decay, d;
+    float dt, decay;
     float *dst;
 } scan_token;
 
-/* One token, lanes first .. first + 15 of the head: its state times c. */
-static void scan_lanes(const llmc_scan_job *job, const scan_token *t, uint32_t first, float sum[LANES]) {
-    const vector8 *x = (const vector8 *)(const void *)(t->x + first);
-    vector8 input0 = x[0] * t->dt, input1 = x[1] * t->dt, sum0 = {0}, sum1 = {0};
-    for (uint32_t i = 0; i < job->state_size; i++) {
-        vector8 *state = (vector8 *)(void *)(job->state + (size_t)i * job->head_dim + first);
-        vector8 value0 = state[0] * t->decay + input0 * t->b[i], value1 = state[1] * t->decay + input1 * t->b[i];
-        state[0] = value0;
-        state[1] = value1;
-        sum0 += value0 * t->c[i];
-        sum1 += value1 * t->c[i];
+/* y = silu(z) * (sum + d * x) of n lanes. */
+INLINE void scan_finish(const llmc_scan_job *job, const scan_token *t, uint32_t first, uint32_t n, const float *sum) {
+    float z[WIDE];
+    silu_lanes(t->z + first, n, z);
+    for (uint32_t p = 0; p < n; p++) t->dst[first + p] = z[p] * (sum[p] + job->d * t->x[first + p]);
+}
+
+/* n_tokens tokens, n lanes of the head from first on, whose state is at `state`, rows row floats apart; both numbers are known to
+ * the compiler, and n_tokens * n is at most WIDE. */
+INLINE void scan_lanes(const llmc_scan_job *job, const scan_token *tokens, const uint32_t n_tokens, uint32_t first,
+                       const uint32_t n, float *state, size_t row) {
+    vector8 input[WIDE / 8], sum[WIDE / 8];
+    const float *b[SCAN_BLOCK], *c[SCAN_BLOCK];
+    float decay[SCAN_BLOCK];
+    const uint32_t size = job->state_size, lanes = n / 8;
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        const vector8 *x = (const vector8 *)(const void *)(tokens[t].x + first);
+        b[t] = tokens[t].b, c[t] = tokens[t].c, decay[t] = tokens[t].decay;
+        for (uint32_t v = 0; v < lanes; v++) input[t * lanes + v] = x[v] * tokens[t].dt, sum[t * lanes + v] = (vector8){0};
     }
-    memcpy(sum, &sum0, sizeof sum0);
-    memcpy(sum + 8, &sum1, sizeof sum1);
+    for (uint32_t i = 0; i < size; i++, state += row) {
+        vector8 *values = (vector8 *)(void *)state;
+        for (uint32_t v = 0; v < lanes; v++) {
+            vector8 value = values[v];
+            for (uint32_t t = 0; t < n_tokens; t++) {
+                value = value * decay[t] + input[t * lanes + v] * b[t][i];
+                sum[t * lanes + v] += value * c[t][i];
+            }
+            values[v] = value;
+        }
+    }
+    for (uint32_t t = 0; t < n_tokens; t++) scan_finish(job, &tokens[t], first, n, (const float *)&sum[t * lanes]);
+}
+
+/* Lanes of a head whose tokens are many: their state is brought together first, since rows of it lie in few sets of the cache. */
+static void scan_together(const llmc_scan_job *job, const scan_token *tokens, uint32_t n, uint32_t first) {
+    float near[SCAN_NEAR][LANES], *state = job->state + first;
+    uint32_t size = job->state_size, row = job->head_dim;
+    int together = size <= SCAN_NEAR && n >= 4;
+    for (uint32_t r = 0; together && r < size; r++) memcpy(near[r], state + (size_t)r * row, sizeof near[r]);
+    float *at = together ? near[0] : state;
+    size_t step = together ? LANES : row;
+    uint32_t i = 0;
+    for (; i + SCAN_BLOCK <= n; i += SCAN_BLOCK) scan_lanes(job, &tokens[i], SCAN_BLOCK, first, LANES, at, step);
+    for (; i < n; i++) scan_lanes(job, &tokens[i], 1, first, LANES, at, step);
+    for (uint32_t r = 0; together && r < size; r++) memcpy(state + (size_t)r * row, near[r], sizeof near[r]);
 }
 
 /* The last lanes, fewer than 16. */
-static void scan_rest(const llmc_scan_job *job, const scan_token *t, uint32_t first, uint32_t n, float sum[LANES]) {
-    memset(sum, 0, LANES * sizeof *sum);
+static void scan_rest(const llmc_scan_job *job, const scan_token *t, uint32_t first, uint32_t n) {
+    float sum[LANES] = {0};
     for (uint32_t i = 0; i < job->state_size; i++) {
         float *state = job->state + (size_t)i * job->head_dim + first;
         for (uint32_t p = 0; p < n; p++) {
@@ -141,28 +227,38 @@ static void scan_rest(const llmc_scan_job *job, const scan_token *t, uint32_t fi
             sum[p] += state[p] * t->c[i];
         }
     }
+    scan_finish(job, t, first, n, sum);
 }
 
-static void scan_head(const llmc_scan_job *job, const scan_token *t) {
-    float sum[LANES], z[LANES];
-    for (uint32_t first = 0; first < job->head_dim; first += LANES) {
-        uint32_t n = job->head_dim - first < LANES ? job->head_dim - first : LANES;
-        if (n == LANES) scan_lanes(job, t, first, sum);
-        else scan_rest(job, t, first, n, sum);
-        silu_lanes(t->z + first, n, z);
-        for (uint32_t p = 0; p < n; p++) t->dst[first + p] = z[p] * (sum[p] + t->d * t->x[first + p]);
+/* Of up to SCAN_TOKENS tokens what is the same for all lanes. */
+static void scan_tokens(const llmc_scan_job *job, uint32_t first, uint32_t n, scan_token *tokens) {
+    float dt[SCAN_TOKENS], decay[SCAN_TOKENS];
+    for (uint32_t i = 0; i < n; i++) dt[i] = job->dt[(first + i) * job->dt_row] + job->dt_bias;
+    softplus_lanes(dt, n, dt);
+    for (uint32_t i = 0; i < n; i++) decay[i] = dt[i] * job->a;
+    exp_lanes(decay, n, decay);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t token = first + i;
+        tokens[i] = (scan_token){.x = job->x + token * job->x_row, .z = job->z + token * job->z_row, .dt = dt[i]};
+        tokens[i].b = job->b + token * job->bc_row;
+        tokens[i].c = job->c + token * job->bc_row;
+        tokens[i].decay = decay[i];
+        tokens[i].dst = job->dst + token * job->dst_row;
     }
 }
 
+/* Few lanes at a time, so that their state stays in the first-level cache while all tokens pass; a token alone reads the state as
+ * it lies. */
 static void scan(const llmc_scan_job *job) {
-    for (uint32_t token = 0; token < job->n_tokens; token++) {
-        scan_token t = {.x = job->x + token * job->x_row, .b = job->b + token * job->bc_row, .c = job->c + token * job->bc_row};
-        t.z = job->z + token * job->z_row;
-        t.dt = softplus(job->dt[token * job->dt_row] + job->dt_bias);
-        t.decay = llmc_expf(t.dt * job->a);
-        t.d = job->d;
-        t.dst = job->dst + token * job->dst_row;
-        scan_head(job, &t);
+    scan_token tokens[SCAN_TOKENS];
+    for (uint32_t at = 0; at < job->n_tokens; at += SCAN_TOKENS) {
+        uint32_t n = job->n_tokens - at < SCAN_TOKENS ? job->n_tokens - at : SCAN_TOKENS, first = 0;
+        scan_tokens(job, at, n, tokens);
+        for (; n == 1 && first + WIDE <= job->head_dim; first += WIDE) {
+            scan_lanes(job, tokens, 1, first, WIDE, job->state + first, job->head_dim);
+        }
+        for (; first + LANES <= job->head_dim; first += LANES) scan_together(job, tokens, n, first);
+        for (uint32_t i = 0; first < job->head_dim && i < n; i++) scan_rest(job, &tokens[i], first, job->head_dim - first);
     }
 }
 
@@ -170,23 +266,13 @@ static void scan(const llmc_scan_job *job) {
 
 typedef float channel_rows[LLMC_CHANNEL_STATE][LANES];
 
-/* y = exp(x), y may be x. */
-static inline void exp_lanes(const float *x, uint32_t n, float *y) {
-    uint32_t i = 0;
-#if defined(__AVX2__) && defined(__FMA__)
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, llmc_exp8(_mm256_loadu_ps(x + i)));
-#endif
-    for (; i < n; i++) y[i] = llmc_expf(x[i]);
-}
-
 INLINE void channel_scan_token(const llmc_channel_scan_job *job, uint32_t token, uint32_t n, channel_rows a) {
     const float *x = job->x + token * job->x_row, *dt = job->dt + token * job->dt_row;
     const float *b = job->b + token * job->bc_row, *c = job->c + token * job->bc_row;
     float step[LANES], input[LANES], decay[LANES], sum[LANES] = {0}, z[LANES];
-    for (uint32_t p = 0; p < n; p++) {
-        step[p] = softplus(dt[p] + job->dt_bias[p]);
-        input[p] = x[p] * step[p];
-    }
+    for (uint32_t p = 0; p < n; p++) step[p] = dt[p] + job->dt_bias[p];
+    softplus_lanes(step, n, step);
+    for (uint32_t p = 0; p < n; p++) input[p] = x[p] * step[p];
     for (uint32_t i = 0; i < job->state_size; i++) {
         float *state = job->state + i * job->state_row;
         for (uint32_t p = 0; p < n; p++) decay[p] = step[p] * a[i][p];
@@ -215,7 +301,7 @@ static void channel_scan(const llmc_channel_scan_job *job) {
 
 /* ---- Gated delta rule -------------------------------------------------------------------------------------------------- */
 
-static void unit_length(const float *x, uint32_t n, float eps, float *y) {
+static void unit_length(uint32_t n, float eps, float *x) {
     float lanes[LANES] = {0};
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -223,40 +309,39 @@ static void unit_length(const float *x, uint32_t n, float eps, float *y) {
     }
     for (uint32_t l = 0; i + l < n; l++) lanes[l] += x[i + l] * x[i + l];
     float factor = 1.0f / sqrtf(llmc_sum16(lanes) + eps);
-    for (i = 0; i < n; i++) y[i] = x[i] * factor;
+    for (i = 0; i < n; i++) x[i] = x[i] * factor;
 }
 
 typedef struct delta_token {
-    float q[LLMC_DELTA_MAX_KEY], k[LLMC_DELTA_MAX_KEY];
-    const float *v;
+    const float *q, *k, *v;
     float decay[LLMC_DELTA_MAX_KEY], beta, scale;
     float *dst;
 } delta_token;
 
-/* One token, columns first .. first + 15. */
-static void delta_lanes(const llmc_delta_job *job, const delta_token *t, uint32_t first) {
+/* One token, n columns from first on; n is known to the compiler. */
+INLINE void delta_lanes(const llmc_delta_job *job, const delta_token *t, uint32_t first, const uint32_t n) {
+    const uint32_t lanes = n / 8, size = job->key_dim;
+    const size_t row = job->state_row;
+    const float *k = t->k, *q = t->q, *decay = t->decay;
     const vector8 *v = (const vector8 *)(const void *)(t->v + first);
-    vector8 *dst = (vector8 *)(void *)(t->dst + first);
-    vector8 along0 = {0}, along1 = {0}, sum0 = {0}, sum1 = {0};
-    for (uint32_t i = 0; i < job->key_dim; i++) {
-        vector8 *state = (vector8 *)(void *)(job->state + i * job->state_row + first);
-        vector8 value0 = state[0] * t->decay[i], value1 = state[1] * t->decay[i];
-        state[0] = value0;
-        state[1] = value1;
-        along0 += value0 * t->k[i];
-        along1 += value1 * t->k[i];
+    vector8 *dst = (vector8 *)(void *)(t->dst + first), change[LLMC_DELTA_COLUMNS / 8], sum[LLMC_DELTA_COLUMNS / 8];
+    for (uint32_t l = 0; l < lanes; l++) change[l] = sum[l] = (vector8){0};
+    const float *before = job->state + first;
+    for (uint32_t i = 0; i < size; i++, before += row) {
+        const vector8 *values = (const vector8 *)(const void *)before;
+        for (uint32_t l = 0; l < lanes; l++) change[l] += values[l] * decay[i] * k[i];
     }
-    vector8 change0 = (v[0] - along0) * t->beta, change1 = (v[1] - along1) * t->beta;
-    for (uint32_t i = 0; i < job->key_dim; i++) {
-        vector8 *state = (vector8 *)(void *)(job->state + i * job->state_row + first);
-        vector8 value0 = state[0] + change0 * t->k[i], value1 = state[1] + change1 * t->k[i];
-        state[0] = value0;
-        state[1] = value1;
-        sum0 += value0 * t->q[i];
-        sum1 += value1 * t->q[i];
+    for (uint32_t l = 0; l < lanes; l++) change[l] = (v[l] - change[l]) * t->beta;
+    float *state = job->state + first;
+    for (uint32_t i = 0; i < size; i++, state += row) {
+        vector8 *values = (vector8 *)(void *)state;
+        for (uint32_t l = 0; l < lanes; l++) {
+            vector8 value = values[l] * decay[i] + change[l] * k[i];
+            values[l] = value;
+            sum[l] += value * q[i];
+        }
     }
-    dst[0] = sum0 * t->scale;
-    dst[1] = sum1 * t->scale;
+    for (uint32_t l = 0; l < lanes; l++) dst[l] = sum[l] * t->scale;
 }
 
 /* The last columns, fewer than 16. */
@@ -281,7 +366,9 @@ static void delta_rest(const llmc_delta_job *job, const delta_token *t, uint32_t
 }
 
 static void decay(const float *bias, float a, uint32_t n, float *x) {
-    for (uint32_t i = 0; i < n; i++) x[i] = a * softplus(x[i] + bias[i]);
+    for (uint32_t i = 0; i < n; i++) x[i] = x[i] + bias[i];
+    softplus_lanes(x, n, x);
+    for (uint32_t i = 0; i < n; i++) x[i] = a * x[i];
     exp_lanes(x, n, x);
 }
 
@@ -297,14 +384,17 @@ static void set_decay(const llmc_delta_job *job, uint32_t token, float *rows) {
 static void delta(const llmc_delta_job *job) {
     delta_token t = {.scale = 1.0f / sqrtf((float)job->key_dim)};
     for (uint32_t token = 0; token < job->n_tokens; token++) {
-        unit_length(job->q + token * job->row, job->key_dim, job->eps, t.q);
-        unit_length(job->k + token * job->row, job->key_dim, job->eps, t.k);
+        t.q = job->q + token * job->row;
+        t.k = job->k + token * job->row;
         t.v = job->v + token * job->row;
         t.dst = job->dst + token * job->dst_row;
         t.beta = sigmoid(job->beta[token * job->ab_row]);
         set_decay(job, token, t.decay);
         uint32_t first = 0;
-        for (; first + LANES <= job->n_columns; first += LANES) delta_lanes(job, &t, first);
+        for (; first + LLMC_DELTA_COLUMNS <= job->n_columns; first += LLMC_DELTA_COLUMNS) {
+            delta_lanes(job, &t, first, LLMC_DELTA_COLUMNS);
+        }
+        for (; first + LANES <= job->n_columns; first += LANES) delta_lanes(job, &t, first, LANES);
         if (first < job->n_columns) delta_rest(job, &t, first, job->n_columns - first);
     }
 }
@@ -315,6 +405,7 @@ static void fill_kernels(llmc_recurrent_kernels *kernels) {
                                         .channel_scan = channel_scan,
                                         .delta = delta,
                                         .decay = decay,
+                                        .unit_length = unit_length,
                                         .silu_gate = silu_gate,
                                         .sigmoid_gate = sigmoid_gate};
 }

@@ -116,6 +116,7 @@ typedef enum llmc_op_kind {
     LLMC_OP_SCAN,         /* dst (n_tokens, n_heads * head_dim) = Mamba-2's scan, gated by z */
     LLMC_OP_CHANNEL_SCAN, /* dst (n_tokens, n_channels) = the first Mamba's scan, gated by z */
     LLMC_OP_DECAY,        /* x (rows, n_heads * dim) = exp(a * softplus(x + bias)) */
+    LLMC_OP_UNIT,         /* blocks of x brought to length 1 */
     LLMC_OP_DELTA,        /* dst (n_tokens, n_heads * value_dim) = the gated delta rule */
     LLMC_OP_GROUP_NORM,   /* dst = groups of src / rms(group) * weight, * silu(gate) */
     LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate) */
@@ -276,6 +277,15 @@ typedef struct llmc_op_decay {
     float *x;
 } llmc_op_decay;
 
+typedef struct llmc_op_unit {
+    uint32_t n_rows;
+    uint32_t n_blocks;
+    uint32_t block;
+    uint32_t row; /* floats from a row's first block to the next one's */
+    float eps;    /* added to the squared length */
+    float *x;
+} llmc_op_unit;
+
 typedef struct llmc_op_delta {
     llmc_state_place state; /* (n_heads, key_dim, value_dim) */
     uint32_t n_heads;       /* of values */
@@ -289,7 +299,6 @@ typedef struct llmc_op_delta {
     const float *alpha;   /* (n_tokens, n_heads) */
     const float *dt_bias; /* (n_heads) */
     const float *a;       /* (n_heads), negative */
-    float eps;            /* of the lengths of q and k */
     float *dst;
 } llmc_op_delta;
 
@@ -440,6 +449,7 @@ typedef struct llmc_op {
         llmc_op_scan scan;
         llmc_op_channel_scan channel_scan;
         llmc_op_decay decay;
+        llmc_op_unit unit;
         llmc_op_delta delta;
         llmc_op_group_norm group_norm;
         llmc_op_sigmoid sigmoid;

@@ -98,8 +98,17 @@ static void add_delta(llmc_op_writer *w, uint32_t layer, const delta_arrays *a) 
                                                                .beta = a->beta,
                                                                .dt_bias = l->dt_bias,
                                                                .a = l->decay,
-                                                               .eps = w->h->norm_eps,
                                                                .dst = w->a->recurred};
+}
+
+void llmc_write_unit_keys(llmc_op_writer *w, uint32_t n_tokens, float *qkv) {
+    const llmc_recurrent_params *r = &w->h->recurrent;
+    llmc_write_op(w, LLMC_OP_UNIT)->u.unit = (llmc_op_unit){.n_rows = n_tokens,
+                                                            .n_blocks = 2 * r->n_groups,
+                                                            .block = r->state_size,
+                                                            .row = llmc_conv_channels(w->h),
+                                                            .eps = w->h->norm_eps,
+                                                            .x = qkv};
 }
 
 void llmc_write_delta(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
@@ -109,6 +118,7 @@ void llmc_write_delta(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
     add_projections(w, l, &a, n_tokens);
     take_apart(w, l, &a, n_tokens);
     add_conv(w, layer, &a);
+    llmc_write_unit_keys(w, n_tokens, a.convolved);
     add_delta(w, layer, &a);
     llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm = (llmc_op_group_norm){.n_rows = n_tokens,
                                                                               .n_groups = r->n_heads,

@@ -82,7 +82,6 @@ static void add_delta(llmc_op_writer *w, uint32_t layer, const kda_arrays *a, ui
                                                                .qkv = a->convolved,
                                                                .beta = a->beta,
                                                                .decay = a->decay,
-                                                               .eps = w->h->norm_eps,
                                                                .dst = w->a->recurred};
 }
 
@@ -92,6 +91,7 @@ void llmc_write_kda(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens) {
     kda_arrays a = arrays_of(w, n_tokens);
     add_projections(w, l, &a, n_tokens);
     add_convs(w, layer, &a);
+    llmc_write_unit_keys(w, n_tokens, a.convolved);
     add_delta(w, layer, &a, n_tokens);
     llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm = (llmc_op_group_norm){.n_rows = n_tokens,
                                                                               .n_groups = r->n_heads,

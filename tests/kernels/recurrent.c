@@ -17,13 +17,14 @@ enum { TOKENS = 7, ROW = 700, MAX_STATE = 80 * 80 };
 
 /* Rows of inputs, weights and a state, at random. */
 typedef struct material {
-    float x[TOKENS * ROW], gates[TOKENS * ROW], weight[64 * 8], bias[64];
+    float x[TOKENS * ROW], keys[TOKENS * ROW], gates[TOKENS * ROW], weight[64 * 8], bias[64];
     float state[MAX_STATE], decays[16 * 80]; /* the latter negative */
 } material;
 
 static material *make_material(uint64_t seed) {
     material *m = malloc(sizeof *m);
     random_fill(&seed, m->x, TOKENS * ROW, 2.0f);
+    random_fill(&seed, m->keys, TOKENS * ROW, 0.15f);
     random_fill(&seed, m->gates, TOKENS * ROW, 4.0f);
     random_fill(&seed, m->weight, 64 * 8, 1.0f);
     random_fill(&seed, m->bias, 64, 1.0f);
@@ -75,16 +76,15 @@ static llmc_delta_job delta_job(const material *m, uint32_t keys, uint32_t colum
     return (llmc_delta_job){.n_tokens = TOKENS,
                             .key_dim = keys,
                             .n_columns = columns,
-                            .q = m->x,
-                            .k = m->x + 100,
-                            .v = m->x + 300,
+                            .q = m->keys,
+                            .k = m->keys + 100,
+                            .v = m->keys + 300,
                             .row = ROW,
                             .alpha = m->gates,
                             .beta = m->gates + 1,
                             .ab_row = ROW,
                             .dt_bias = 0.5f,
                             .a = -0.3f,
-                            .eps = 1e-6f,
                             .state = state,
                             .state_row = columns,
                             .dst = dst,
@@ -190,6 +190,13 @@ static void tiers_and_cuts_equal_portable(void **state) {
         portable.silu_gate(m->gates, 19, a);
         kernels.silu_gate(m->gates, 19, b);
         assert_memory_equal(a, b, sizeof a);
+        memcpy(a, m->x, sizeof a), memcpy(b, m->x, sizeof b);
+        portable.unit_length(19, 1e-6f, a);
+        kernels.unit_length(19, 1e-6f, b);
+        assert_memory_equal(a, b, sizeof a);
+        double square = 0;
+        for (int i = 0; i < 19; i++) square += (double)a[i] * a[i];
+        assert_true(fabs(square - 1) < 1e-5 && a[3] * m->x[3] > 0);
         memcpy(a, m->x, sizeof a), memcpy(b, m->x, sizeof b);
         portable.decay(m->bias, -0.5f, 19, a);
         kernels.decay(m->bias, -0.5f, 19, b);
@@ -303,15 +310,14 @@ static void delta_equals_doubles(void **state) {
     llmc_delta_job job = delta_job(m, K, V, s, y);
     kernels.delta(&job);
     for (int t = 0; t < TOKENS; t++) {
-        const float *q = m->x + t * ROW, *k = q + 100, *v = q + 300, *ab = m->gates + t * ROW;
-        double decay = exp(-0.3 * log1p(exp(ab[0] + 0.5))), beta = 1 / (1 + exp(-ab[1])), qq = 1e-6, kk = 1e-6;
-        for (int i = 0; i < K; i++) qq += (double)q[i] * q[i], kk += (double)k[i] * k[i];
+        const float *q = m->keys + t * ROW, *k = q + 100, *v = q + 300, *ab = m->gates + t * ROW;
+        double decay = exp(-0.3 * log1p(exp(ab[0] + 0.5))), beta = 1 / (1 + exp(-ab[1]));
         for (int j = 0; j < V; j++) {
             double along = 0, sum = 0;
-            for (int i = 0; i < K; i++) along += (exact[i * V + j] *= decay) * k[i] / sqrt(kk);
+            for (int i = 0; i < K; i++) along += (exact[i * V + j] *= decay) * k[i];
             for (int i = 0; i < K; i++) {
-                exact[i * V + j] += k[i] / sqrt(kk) * beta * (v[j] - along);
-                sum += exact[i * V + j] * q[i] / sqrt(qq);
+                exact[i * V + j] += k[i] * beta * (v[j] - along);
+                sum += exact[i * V + j] * q[i];
             }
             close_to(y[t * V + j], sum / sqrt(K));
         }

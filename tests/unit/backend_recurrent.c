@@ -69,7 +69,7 @@ static void open_fixture(fixture *f, int32_t threads) {
     f->ops[2] = (llmc_op){.kind = LLMC_OP_DELTA, .u.delta = {.state = {f->states, WINDOW + HEADS * DIM * SIZE}}};
     llmc_op_delta *delta = &f->ops[2].u.delta;
     delta->n_heads = HEADS, delta->n_key_heads = GROUPS, delta->key_dim = SIZE, delta->value_dim = DIM, delta->qkv = f->mixed;
-    delta->alpha = f->rows, delta->beta = f->rows + MAX_TOKENS, delta->dt_bias = delta->a = f->heads, delta->eps = 1e-6f;
+    delta->alpha = f->rows, delta->beta = f->rows + MAX_TOKENS, delta->dt_bias = delta->a = f->heads;
     delta->dst = f->delta;
 }
 
@@ -241,6 +241,8 @@ static void test_faults(void **unused) {
     op = (llmc_op){.kind = LLMC_OP_CHANNEL_SCAN, .u.channel_scan = {.n_channels = 1, .state_size = 257}};
     expect_fault(&f, &op, &good);
     op.u.channel_scan.state_size = 1;
+    expect_fault(&f, &op, &good);
+    op = (llmc_op){.kind = LLMC_OP_UNIT};
     expect_fault(&f, &op, &good);
     op = (llmc_op){.kind = LLMC_OP_BLOCKS};
     expect_fault(&f, &op, &good);

@@ -124,6 +124,9 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
     case LLMC_OP_DECAY:
         llmc_cpu_decay(thread, &ops->u.decay);
         break;
+    case LLMC_OP_UNIT:
+        llmc_cpu_unit(thread, &ops->u.unit);
+        break;
     case LLMC_OP_DELTA:
         llmc_cpu_delta(thread, &ops->u.delta);
         break;

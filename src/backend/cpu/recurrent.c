@@ -211,6 +211,16 @@ void llmc_cpu_decay(const llmc_cpu_thread *thread, const llmc_op_decay *op) {
     }
 }
 
+void llmc_cpu_unit(const llmc_cpu_thread *thread, const llmc_op_unit *op) {
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, op->n_rows);
+    for (uint32_t row; llmc_pool_loop_next(&loop, &row);) {
+        float *x = op->x + (size_t)row * op->row;
+        for (uint32_t i = 0; i < op->n_blocks; i++) {
+            thread->backend->recurrent.unit_length(op->block, op->eps, x + (size_t)i * op->block);
+        }
+    }
+}
+
 static void delta_unit(const llmc_cpu_thread *thread, const llmc_op_delta *op, const llmc_segment *segment, uint32_t head,
                        uint32_t first) {
     uint32_t keys = op->n_key_heads * op->key_dim, values = op->n_heads * op->value_dim, row = 2 * keys + values;
@@ -224,7 +234,6 @@ static void delta_unit(const llmc_cpu_thread *thread, const llmc_op_delta *op, c
                           .decay_row = (size_t)op->n_heads * op->key_dim,
                           .dt_bias = op->decay ? 0 : op->dt_bias[head],
                           .a = op->decay ? 0 : op->a[head],
-                          .eps = op->eps,
                           .state = state_at(&op->state, segment->state, at),
                           .state_row = op->value_dim,
                           .dst_row = values};
@@ -362,6 +371,8 @@ const char *llmc_cpu_recurrent_fault(const llmc_batch *batch, const llmc_op *op)
         return channel_scan_fault(batch, &op->u.channel_scan);
     case LLMC_OP_DECAY:
         return decay_fault(&op->u.decay);
+    case LLMC_OP_UNIT:
+        return op->u.unit.x ? NULL : "an address is missing";
     case LLMC_OP_DELTA:
         return delta_fault(batch, &op->u.delta);
     case LLMC_OP_GROUP_NORM:
