@@ -86,7 +86,7 @@ static const llmc_arch arch_table[] = {
      SIGMOID_EXPERTS},
     {"mamba2", "Mamba-2, Codestral Mamba", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SCAN, .recurrence = LLMC_RECURRENT_ALL,
      .feeding = LLMC_FEEDING_NONE},
-    {"mamba", "Mamba", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SELECT, .recurrence = LLMC_RECURRENT_ALL,
+    {"mamba", "Mamba, Falcon Mamba", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SELECT, .recurrence = LLMC_RECURRENT_ALL,
      .feeding = LLMC_FEEDING_NONE},
     {"jamba", "Jamba 1.5, Mini, Large, Reasoning 3B", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SELECT, EXPERTS,
      .experts_unnormalized = 1},

@@ -182,6 +182,7 @@ typedef struct llmc_recurrent_params {
     uint32_t n_groups;   /* of b and c; DELTA, KDA: heads of q and k */
     uint32_t state_size; /* of b and c; DELTA, KDA: of q and k in a head */
     uint32_t dt_rank;    /* SELECT: what dt is made of; KDA: what decay and gate are */
+    int bare_norms;      /* SELECT: b, c and what dt is made of are normed without weights */
 } llmc_recurrent_params;
 
 typedef struct llmc_expert_params {

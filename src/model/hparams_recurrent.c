@@ -70,17 +70,12 @@ static void read_heads(llmc_key_reader *reader, llmc_hparams *h) {
 
 static void read_channels(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_recurrent_params *r = &h->recurrent;
-    int normed = 0;
     llmc_require_u32(reader, "ssm.inner_size", &r->inner, 1, LLMC_MAX_WIDTH);
     llmc_require_u32(reader, "ssm.state_size", &r->state_size, 1, LLMC_MAX_CHANNEL_STATE);
     llmc_require_u32(reader, "ssm.time_step_rank", &r->dt_rank, 1, LLMC_MAX_WIDTH);
-    llmc_read_bool(reader, "ssm.dt_b_c_rms", &normed);
+    llmc_read_bool(reader, "ssm.dt_b_c_rms", &r->bare_norms);
     r->n_heads = r->inner;
     r->n_groups = 1;
-    if (reader->status == LLMCALL_OK && normed) {
-        reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
-                                   "%s is true, which is not supported.", reader->key);
-    }
 }
 
 static void read_kda(llmc_key_reader *reader, llmc_hparams *h) {

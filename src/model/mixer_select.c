@@ -76,14 +76,16 @@ static void add_conv(llmc_op_writer *w, uint32_t layer, const select_arrays *a, 
 
 static void add_select(llmc_op_writer *w, const llmc_layer *l, const select_arrays *a, uint32_t n_tokens) {
     const llmc_recurrent_params *r = &w->h->recurrent;
+    const float *ones = r->bare_norms ? w->parts->weights->ones : NULL;
+    const float *b_norm = l->b_norm ? l->b_norm : ones, *c_norm = l->c_norm ? l->c_norm : ones;
     llmc_op_matmul *m = llmc_write_matmul(w, n_tokens, r->inner, a->convolved);
     llmc_add_part(m, l->select_dt, NULL, a->low);
     llmc_add_part(m, l->select_b, NULL, a->b);
     llmc_add_part(m, l->select_c, NULL, a->c);
-    if (l->b_norm) (void)llmc_write_norm(w, n_tokens, r->state_size, l->b_norm, NULL, a->b, a->b);
-    if (l->c_norm) (void)llmc_write_norm(w, n_tokens, r->state_size, l->c_norm, NULL, a->c, a->c);
+    if (b_norm) (void)llmc_write_norm(w, n_tokens, r->state_size, b_norm, NULL, a->b, a->b);
+    if (c_norm) (void)llmc_write_norm(w, n_tokens, r->state_size, c_norm, NULL, a->c, a->c);
     m = llmc_write_matmul(w, n_tokens, r->dt_rank, a->low);
-    llmc_norm_input(w, m, l->dt_norm, NULL);
+    llmc_norm_input(w, m, l->dt_norm ? l->dt_norm : ones, NULL);
     llmc_add_part(m, l->dt_up, NULL, a->dt);
 }
 

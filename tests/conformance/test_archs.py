@@ -149,7 +149,6 @@ BAD_NUMBERS = [
     ("nemotron_h_moe-narrow", "moe_latent_size", "UINT32", 128, "FORMAT", "moe_latent_size"),
     ("nemotron_h-dense", "feed_forward_length", "ARRAY", [0, 96, 0], "FORMAT", "feed_forward_length"),
     ("mamba-dense", "ssm.state_size", "UINT32", 512, "FORMAT", "ssm.state_size"),
-    ("mamba-dense", "ssm.dt_b_c_rms", "BOOL", True, "UNSUPPORTED", "ssm.dt_b_c_rms"),
     ("jamba-moe", "ssm.time_step_rank", "UINT32", 8, "FORMAT", "blk.0.ssm_x.weight"),
     ("kimi-linear-moe", "kda.head_dim", "UINT32", 1 << 31, "FORMAT", "kda.head_dim"),
     ("deepseek2-moe", "attention.value_length_mla", "UINT32", 600, "FORMAT", "attention.value_length_mla"),

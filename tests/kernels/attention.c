@@ -23,6 +23,7 @@ typedef struct scene {
     uint32_t pages[64];
     uint64_t seed;
     uint32_t window, ahead; /* 0, or so many positions are seen, so many of them behind the query's own */
+    float cap;              /* 0: none */
     float slope;            /* 0, or of the first query that shares a position, and its multiples of the others */
 } scene;
 
@@ -88,6 +89,7 @@ static void add_queries(llmc_attention_job *job, const scene *s, float *q, float
     }
     job->windowed = s->window > 0;
     job->has_slopes = s->slope > 0;
+    job->soft_cap = s->cap;
 }
 
 static void reference(const scene *s, const llmc_attention_job *job, uint32_t query, double *out) {
@@ -97,6 +99,7 @@ static void reference(const scene *s, const llmc_attention_job *job, uint32_t qu
         p[j] = 0;
         for (uint32_t d = 0; d < s->head_dim; d++) p[j] += (double)job->q[query][d] * s->keys[(size_t)j * s->head_dim + d];
         p[j] *= job->scale;
+        if (job->soft_cap > 0) p[j] = job->soft_cap * tanh(p[j] / job->soft_cap);
         if (job->has_slopes) p[j] -= (double)job->slope[query] * fabs((double)job->own[query] - j);
         maximum = p[j] > maximum ? p[j] : maximum;
     }
@@ -157,7 +160,7 @@ static void check_scene(scene s, uint32_t head_dim, uint32_t n_positions, int ty
     }
     const scene wanted = s;
     make_scene(&s, &kernels[0], head_dim, n_positions, type);
-    s.window = wanted.window, s.ahead = wanted.ahead, s.slope = wanted.slope;
+    s.window = wanted.window, s.ahead = wanted.ahead, s.slope = wanted.slope, s.cap = wanted.cap;
     size_t bytes = (size_t)n * head_dim * sizeof(float);
     guarded q = guarded_make(bytes), out[LLMC_TIERS];
     random_fill(&s.seed, q.data, (size_t)n * head_dim, 3.0f);
@@ -220,11 +223,13 @@ static void job_sizes(void **state) {
     }
 }
 
-static void windows_and_slopes(void **state) {
+static void windows_slopes_and_caps(void **state) {
     (void)state;
     const scene scenes[] = {{.window = 1},
                             {.window = 40},
                             {.window = 129, .ahead = 64},
+                            {.cap = 2.5f},
+                            {.window = 70, .cap = 50},
                             {.slope = 0.25f},
                             {.slope = 0.0625f, .ahead = 30},
                             {.window = 70, .slope = 0.5f}};
@@ -300,7 +305,7 @@ int main(void) {
         cmocka_unit_test(lengths_around_pages_and_groups),
         cmocka_unit_test(head_dimensions),
         cmocka_unit_test(job_sizes),
-        cmocka_unit_test(windows_and_slopes),
+        cmocka_unit_test(windows_slopes_and_caps),
         cmocka_unit_test(stores_are_equal),
         cmocka_unit_test(stores_of_extremes),
     };
