@@ -127,6 +127,9 @@ typedef enum llmc_op_kind {
     LLMC_OP_EXPERTS,      /* a matmul in which every row has its expert's weights; rows by expert */
     LLMC_OP_COMBINE,      /* dst (rows, width) = or += scale * sum of each row's experts' rows by weight, best expert first */
     LLMC_OP_SPLIT_LATENT, /* keys and values of latent attention, and of each query what turns */
+    LLMC_OP_MIX,          /* residual streams out of each other, or corrected by what was made of the first */
+    LLMC_OP_LENGTH,       /* x (rows, width) *= |like| / |x| */
+    LLMC_OP_SPARSE,       /* x (rows, width) = max(0, x - (mean + factor * deviation)) of its row */
     LLMC_OP_HEADS         /* dst (rows, n_heads, weight rows) = each head's part of src . its own weight^T */
 } llmc_op_kind;
 
@@ -340,7 +343,7 @@ typedef struct llmc_op_norm {
     uint32_t n_rows;
     uint32_t width;
     int norm;            /* LLMC_NORM_* */
-    const float *weight; /* (width) */
+    const float *weight; /* (width); NONE: NULL or what src is multiplied by */
     const float *bias;   /* LAYER: (width) or NULL */
     float eps;
     float scale;
@@ -436,6 +439,30 @@ typedef struct llmc_op_heads {
     float *dst;
 } llmc_op_heads;
 
+typedef struct llmc_op_mix {
+    uint32_t n_rows;
+    uint32_t width;
+    uint32_t n;         /* streams */
+    const float *src;   /* (n, n_rows, width) */
+    const float *fresh; /* NULL: dst_i = src_i + sum_j coefs_ij src_j; (n_rows, width): src_i + (fresh - src_0) (1 + coefs_i) */
+    const float *coefs; /* (n_rows, n, n); with fresh (n_rows, n) */
+    float *dst;         /* as src, and not src */
+} llmc_op_mix;
+
+typedef struct llmc_op_length {
+    uint32_t n_rows;
+    uint32_t width;
+    const float *like;
+    float *x;
+} llmc_op_length;
+
+typedef struct llmc_op_sparse {
+    uint32_t n_rows;
+    uint32_t width;
+    float factor;
+    float *x;
+} llmc_op_sparse;
+
 typedef struct llmc_op {
     llmc_op_kind kind;
     union {
@@ -461,6 +488,9 @@ typedef struct llmc_op {
         llmc_op_combine combine;
         llmc_op_split_latent split_latent;
         llmc_op_heads heads;
+        llmc_op_mix mix;
+        llmc_op_length length;
+        llmc_op_sparse sparse;
     } u;
 } llmc_op;
 

@@ -104,6 +104,8 @@ typedef struct llmc_arch {
     uint8_t value_norm;        /* values are normed by head, without a weight; without attn_v they are the keys before theirs */
     uint8_t shared_kv;         /* key attention.shared_kv_layers: so many last layers read keys and values of earlier ones */
     uint8_t layer_embeddings;  /* key embedding_length_per_layer_input: per_layer_token_embd and the rest of it */
+    uint8_t streams;           /* AltUp and LAuReL: streams.c */
+    uint32_t sparse_layers;    /* of so many first layers the gate keeps what stands out of its row */
     llmc_presence layer_scale; /* layer_output_scale.weight: what a layer leaves is multiplied by it */
     uint8_t fused_gate_up;     /* ffn_up holds the gate's rows, then its own */
     uint8_t may_fuse_gate_up;  /* where there is no ffn_gate */
@@ -207,6 +209,7 @@ typedef struct llmc_latent_params {
 } llmc_latent_params;
 
 enum { LLMC_MAX_LAYERS = 1024 };
+enum { LLMC_STREAMS = 4, LLMC_LAUREL_RANK = 64 };
 enum {
     LLMC_LAYER_WINDOW = 1,
     LLMC_LAYER_TURNS = 2,

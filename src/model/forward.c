@@ -33,15 +33,15 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
     size_t t = max_tokens, r = max_rows, slots = t * h->experts.n_used, has_experts = h->experts.n > 0;
     size_t ff = larger(larger(t * h->n_ff, slots * h->experts.n_ff), t * h->experts.n_ff_shared);
     size_t inputs = t * h->n_layers * h->layer_embedding;
-    ff = larger(ff, t * h->layer_embedding);
+    ff = larger(ff, t * larger(h->layer_embedding, h->arch->streams ? LLMC_LAUREL_RANK : 0));
     const llmc_latent_params *l = &h->latent;
     size_t latent = l->kv_rank ? t * ((size_t)l->q_rank + l->kv_rank + h->rope.n_rot + (size_t)h->n_heads * l->key_length) : 0;
     size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : h->arch->gated_output ? q : 0);
     size_t recurred = h->recurrent.n_layers ? llmc_mixer_width(h) : 0;
-    int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary || h->experts.sum_scale != 1,
-        beside = h->arch->experts_beside;
+    int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary || h->experts.sum_scale != 1;
+    int beside = h->arch->experts_beside || h->arch->streams;
     const size_t all[LLMC_ACTIVATIONS] = {
-        t * h->width,
+        t * h->width * (h->arch->streams ? LLMC_STREAMS : 1),
         t * h->rope.n_rot,
         h->window ? t * h->window_rope.n_rot : 0,
         t * q,
@@ -51,9 +51,10 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         t * recurred,
         ff,
         ff,
-        has_experts || h->arch->may_idle ? t * h->width : 0,
+        has_experts || h->arch->may_idle || h->arch->streams ? t * h->width : 0,
         branch ? t * h->width : 0,
         beside ? t * h->width : 0,
+        h->arch->streams ? llmc_streams_floats(h, t) : 0,
         inputs,
         inputs,
         t * h->experts.n,
@@ -197,6 +198,7 @@ static void add_embeddings(writer *w, uint32_t n_tokens) {
     add_rows(w, weights->token_types, LLMC_BY_TYPE);
     add_norm_of_sum(w, n_tokens, weights->embd_norm, weights->embd_norm_bias, w->a->x);
     if (w->h->layer_embedding) add_layer_inputs(w, n_tokens);
+    if (w->h->arch->streams) llmc_write_streams(w, n_tokens);
 }
 
 /* Some models' norms have no weights. */
@@ -430,11 +432,27 @@ static int ends_loop(const llmc_hparams *h, uint32_t layer) {
     return h->loop_norm && (layer + 1) % h->n_file_layers == 0 && layer + 1 < h->n_layers;
 }
 
+/* Of a layer whose input was predicted: what it makes of that corrects the streams. The last layer's rows are all tokens. */
+static void add_rest_of_streams(writer *w, uint32_t layer, const layer_rows *r) {
+    const layer_rows sum = {.n = r->n, .attended = r->attended, .x = w->a->sum};
+    add_out(w, layer, &sum);
+    llmc_write_laurel_sum(w, r->n);
+    add_up(w, layer, r->n, w->a->sum);
+    if (layer < w->h->arch->sparse_layers) llmc_write_sparse(w, r->n, w->h->sizes[layer].n_ff, w->a->gate);
+    add_down(w, layer, r->n, w->a->sum);
+    llmc_write_correct(w, layer_of(w, layer), layer, r->n);
+    if (layer == w->h->n_layers - 1) llmc_write_streams_end(w, r->n);
+}
+
 /* x += attended . wo, then the feed-forward. Where both read the layer's input, the feed-forward reads it before anything is
  * added. */
 static void add_rest_of_layer(writer *w, uint32_t layer, const layer_rows *r) {
     const llmc_layer *l = layer_of(w, layer);
     int feeds = w->h->layer[layer] & LLMC_LAYER_FEEDS;
+    if (w->h->arch->streams) {
+        add_rest_of_streams(w, layer, r);
+        return;
+    }
     int parallel = feeds && (w->h->parallel || (w->h->arch->pre_norm == LLMC_PRE_NORM_OPTIONAL && !l->ffn_norm));
     if (feeds && w->h->arch->router_reads_x) llmc_write_router(w, l, r->n, r->x);
     if (parallel) add_up(w, layer, r->n, r->x);
@@ -475,6 +493,7 @@ static void add_mixer(writer *w, uint32_t layer, uint32_t n_tokens) {
 
 /* What leaves something behind for later tokens: K and V, or a state. */
 static void add_store(writer *w, uint32_t layer, uint32_t n_tokens) {
+    if (w->h->arch->streams) llmc_write_predict(w, layer_of(w, layer), n_tokens);
     if (w->h->layer[layer] & LLMC_LAYER_RECURRENT) add_mixer(w, layer, n_tokens);
     if (!(w->h->layer[layer] & LLMC_LAYER_ATTENDS)) return;
     if (w->h->latent.kv_rank) llmc_write_latent(w, layer, n_tokens);
@@ -512,9 +531,9 @@ static void add_logits(writer *w, uint32_t rows, const float *x) {
     *cap = (llmc_op_soft_cap){.n_rows = rows, .width = w->h->n_vocab, .cap = w->h->logit_cap, .x = w->a->logits};
 }
 
-/* No layer writes more than 36 operations; thirteen before, three gathers, a norm, and the logits in three. */
+/* No layer writes more than 44 operations; twenty before, three gathers, a norm, ten after, and the logits in three. */
 uint32_t llmc_forward_max_ops(uint32_t n_layers) {
-    return 36 * n_layers + 24;
+    return 44 * n_layers + 40;
 }
 
 /* The last layer and what follows, where every row is wanted. */

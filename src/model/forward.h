@@ -4,13 +4,13 @@
 
 #include "model/weights.h"
 
-enum { LLMC_ACTIVATIONS = 25 };
+enum { LLMC_ACTIVATIONS = 26 };
 
 /* Device arrays, rows are tokens of the step (T at most) or rows whose logits are wanted (R at most). q = n_heads * head_dim,
  * kv = n_kv_heads * head_dim. Those that a model does not use have one element. */
 typedef union llmc_activations {
     struct {
-        float *x;             /* (T, width) the residual stream */
+        float *x;             /* (T, width) the residual stream; of AltUp (4, T, width) what is predicted of each */
         float *angles;        /* (T, n_rot / 2, 2) cos and sin */
         float *window_angles; /* the same for layers with a window */
         float *q;             /* (T, q) */
@@ -21,6 +21,7 @@ typedef union llmc_activations {
         float *normed;        /* (T, width) what router and experts read */
         float *branch;        /* (T, width) what is added to x, where it is normed or scaled first */
         float *sum;           /* (T, width) of a feed-forward and the experts beside it */
+        float *streams;       /* of AltUp, see streams.c */
         float *layer_inputs;  /* (T, n_layers, layer_embedding) a token's embedding in each layer */
         float *layer_proj;    /* the same, of what is added to it */
         float *router;        /* (T, n_experts) */
@@ -40,6 +41,8 @@ typedef union llmc_activations {
 /* How many floats each of them has, in their order. */
 void llmc_activations_sizes(const llmc_hparams *hparams, uint32_t max_tokens, uint32_t max_rows,
                             size_t sizes[LLMC_ACTIVATIONS]);
+
+size_t llmc_streams_floats(const llmc_hparams *hparams, size_t n_tokens);
 
 typedef struct llmc_forward_parts {
     const llmc_hparams *hparams;

@@ -108,6 +108,16 @@ static void read_loops(llmc_key_reader *reader, llmc_hparams *h) {
     }
 }
 
+static void read_layer_embeddings(llmc_key_reader *reader, llmc_hparams *h) {
+    uint32_t streams = LLMC_STREAMS, active = 0;
+    if (!h->arch->layer_embeddings) return;
+    llmc_read_u32(reader, "embedding_length_per_layer_input", &h->layer_embedding, 0, LLMC_MAX_LAYER_EMBEDDING);
+    if (!h->arch->streams || reader->status != LLMCALL_OK) return;
+    if (h->layer_embedding == 0) llmc_fail_missing(reader);
+    llmc_read_u32(reader, "altup.num_inputs", &streams, LLMC_STREAMS, LLMC_STREAMS);
+    llmc_read_u32(reader, "altup.active_idx", &active, 0, 0);
+}
+
 static void read_heads(llmc_key_reader *reader, llmc_hparams *h) {
     if (h->arch->recurrence == LLMC_RECURRENT_ALL) return;
     if (h->arch->sizes_differ) read_head_counts_of_layers(reader, h);
@@ -337,9 +347,7 @@ llmcall_status llmc_hparams_read(const llmc_gguf *gguf, llmc_hparams *hparams, l
     if (reader.status == LLMCALL_OK) llmc_read_rope(&reader, h);
     if (reader.status == LLMCALL_OK) llmc_read_windows(&reader, h);
     if (reader.status == LLMCALL_OK) read_shared_kv(&reader, h);
-    if (h->arch->layer_embeddings) {
-        llmc_read_u32(&reader, "embedding_length_per_layer_input", &h->layer_embedding, 0, LLMC_MAX_LAYER_EMBEDDING);
-    }
+    if (reader.status == LLMCALL_OK) read_layer_embeddings(&reader, h);
     if (reader.status == LLMCALL_OK) read_factors(&reader, h);
     if (reader.status == LLMCALL_OK) llmc_read_experts(&reader, h);
     if (reader.status == LLMCALL_OK) llmc_read_latent(&reader, h);

@@ -25,7 +25,8 @@ static void read_lengths(llmc_key_reader *reader, llmc_hparams *h) {
         llmc_require_u32(reader, "attention.value_length_mla", &l->value_length, 1, LLMC_MAX_HEAD_DIM);
         return;
     }
-    l->key_length = l->value_length = h->head_dim;
+    l->key_length = h->head_dim;
+    l->value_length = h->width / h->n_heads;
     llmc_read_u32(reader, "attention.value_length", &l->value_length, 1, LLMC_MAX_HEAD_DIM);
     h->head_dim = l->kv_rank + h->rope.n_rot;
     h->n_kv_heads = 1;

@@ -58,6 +58,15 @@ void llmc_write_rope_store(llmc_op_writer *w, uint32_t layer);
 void llmc_write_latent(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_latent_values(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 
+/* AltUp, see streams.c: the beginning, of x; before a layer, into x and sum; and once attention was added to sum, once the
+ * feed-forward was; the end, into x. */
+void llmc_write_streams(llmc_op_writer *w, uint32_t rows);
+void llmc_write_predict(llmc_op_writer *w, const llmc_layer *layer, uint32_t rows);
+void llmc_write_laurel_sum(llmc_op_writer *w, uint32_t rows);
+void llmc_write_correct(llmc_op_writer *w, const llmc_layer *l, uint32_t layer, uint32_t rows);
+void llmc_write_streams_end(llmc_op_writer *w, uint32_t rows);
+void llmc_write_sparse(llmc_op_writer *w, uint32_t rows, uint32_t width, float *x); /* what of each row stands out */
+
 /* Recurrent layers: of x, what their last matrix reads, into recurred. */
 void llmc_write_conv(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_scan(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);

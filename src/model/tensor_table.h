@@ -20,6 +20,10 @@
     DIM(FF_2, 2 * s->n_ff)                                                                                                     \
     DIM(LAYER_EMBEDDING, h->layer_embedding)                                                                                   \
     DIM(LAYER_EMBEDDINGS, h->layer_embedding * h->n_layers)                                                                    \
+    DIM(STREAMS, LLMC_STREAMS)                                                                                                 \
+    DIM(STREAMS_SQUARED, LLMC_STREAMS *LLMC_STREAMS)                                                                           \
+    DIM(OTHER_STREAMS, LLMC_STREAMS - 1)                                                                                       \
+    DIM(LAUREL, LLMC_LAUREL_RANK)                                                                                              \
     DIM(VOCAB, h->n_vocab)                                                                                                     \
     DIM(TOKEN_TYPES, h->n_token_types)                                                                                         \
     DIM(CONTEXT, h->context_length)                                                                                            \
@@ -119,6 +123,7 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(LAYER_EMBEDDINGS, required_if(f->hparams->layer_embedding > 0))                                                       \
     NEED(SUB_NORMS, required_if(a->ternary))                                                                                   \
     NEED(SCALES, if_there(a->ternary, LLMC_OPTIONAL))                                                                          \
+    NEED(STREAMS, required_if(a->streams))                                                                                     \
     NEED(LAYER_SCALE, a->layer_scale)                                                                                          \
     NEED(EXPERTS_BESIDE, required_if(f->experts && a->experts_beside))                                                         \
     NEED(EXPERTS_BESIDE_OPTIONAL, if_there(f->experts && a->experts_beside, LLMC_OPTIONAL))                                    \

@@ -491,7 +491,9 @@ static void destroy_row(const llmc_env *env, llmc_backend *backend, const llmc_w
         *weight = NULL;
     } else {
         llmc_weight ***stack = slot;
-        destroy_stack(env, backend, *stack, row->count == LLMC_DIM_HEADS ? weights->n_heads : weights->n_experts);
+        uint32_t count = row->count == LLMC_DIM_HEADS ? weights->n_heads : weights->n_experts;
+        if (row->count == LLMC_DIM_OTHER_STREAMS) count = LLMC_STREAMS - 1;
+        destroy_stack(env, backend, *stack, count);
         *stack = NULL;
     }
 }

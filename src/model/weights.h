@@ -39,6 +39,12 @@ typedef struct llmc_layer {
     llmc_weight *embedding_gate, *embedding_out; /* (layer_embedding, width), (width, layer_embedding) */
     float *embedding_norm;                       /* (width) of what they add */
     float *layer_scale;                          /* (1) */
+    /* AltUp: of what the router reads; (4, width), (16, 4), (4, 4); (width) of what the layer's embedding reads. */
+    float *stream_router_norm;
+    llmc_weight *stream_router, *stream_predict, *stream_correct;
+    float *stream_scale;
+    llmc_weight *laurel_l, *laurel_r; /* (rank, width), (width, rank) */
+    float *laurel_norm;               /* (width) of what they make */
     /* Of a feed-forward with experts beside it: of what the router and the experts read, of what each of the two puts out. */
     float *router_norm, *experts_norm;           /* (width) */
     float *beside_post_norm, *experts_post_norm; /* (width) */
@@ -85,11 +91,12 @@ typedef struct llmc_weights {
     llmc_weight *token_types; /* (n_token_types, width) */
     float *embd_norm;         /* (width) of the embeddings' sum; NULL: none */
     float *embd_norm_bias;
-    llmc_weight *positions;        /* (context_length, width) learned embeddings of positions */
-    llmc_weight *layer_embeddings; /* (n_vocab, n_layers * layer_embedding) */
-    llmc_weight *layer_proj;       /* (n_layers * layer_embedding, width) of the token's embedding, added to them */
-    float *layer_proj_norm;        /* (layer_embedding) of that, each layer's part */
-    float *output_norm;            /* (width) */
+    llmc_weight *positions;                  /* (context_length, width) learned embeddings of positions */
+    llmc_weight **streams_in, **streams_out; /* (3) each: (width, width) */
+    llmc_weight *layer_embeddings;           /* (n_vocab, n_layers * layer_embedding) */
+    llmc_weight *layer_proj;                 /* (n_layers * layer_embedding, width) of the token's embedding, added to them */
+    float *layer_proj_norm;                  /* (layer_embedding) of that, each layer's part */
+    float *output_norm;                      /* (width) */
     float *output_norm_bias;
     llmc_weight *output; /* (n_vocab, width); NULL: token_embd serves again */
     float *output_bias;  /* (n_vocab) */

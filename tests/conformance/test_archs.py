@@ -14,7 +14,7 @@ ROUTED = ["afmoe-experts8", "deepseek2-groups", "deepseek2-old", "gpt-oss-expert
 
 # llama.cpp computes GELU by a table of half precision: what comes out has 11 bits. These models differ by that, as
 # test_what_the_table_rounds shows for two of them.
-TABLE_GELU = {"bloom", "codeshell", "falcon", "gemma", "gemma2", "gemma3", "gemma4", "gpt2", "gptneox", "mpt", "phi2", "starcoder",
+TABLE_GELU = {"bloom", "codeshell", "falcon", "gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "gpt2", "gptneox", "mpt", "phi2", "starcoder",
               "starcoder2"}
 
 OPTIONS = {"context_length": 256, "kv_bytes": 16 << 20}
@@ -72,7 +72,7 @@ def windowed(name, path):
     fixtures.write(spec, path)
 
 
-@pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gemma4-dense", "gpt-oss-moe", "olmo2-dense"])
+@pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gemma3n-dense", "gemma4-dense", "gpt-oss-moe", "olmo2-dense"])
 def test_windows_keep_what_they_need(name, tmp_path):
     """With a long context layers with a window have pages of their own, and the answer has the same bits."""
     path, tokens = tmp_path / "model.gguf", [(i * 37 + i * i) % 128 for i in range(700)]
@@ -164,6 +164,9 @@ BAD_NUMBERS = [
     ("gemma4-shared", "attention.shared_kv_layers", "UINT32", 6, "FORMAT", "attention.shared_kv_layers"),
     ("gemma4-shared", "attention.shared_kv_layers", "UINT32", 3, "FORMAT", "attention.shared_kv_layers"),
     ("gemma4-shared", "embedding_length_per_layer_input", "UINT32", 1 << 20, "FORMAT", "embedding_length_per_layer_input"),
+    ("gemma3n-dense", "altup.num_inputs", "UINT32", 3, "FORMAT", "altup.num_inputs"),
+    ("gemma3n-dense", "altup.active_idx", "UINT32", 1, "FORMAT", "altup.active_idx"),
+    ("gemma3n-dense", "embedding_length_per_layer_input", "UINT32", 0, "FORMAT", "embedding_length_per_layer_input"),
     ("gemma4-dense", "attention.key_length_swa", "UINT32", 2048, "FORMAT", "attention.key_length_swa"),
     ("gemma4-dense", "attention.value_length_swa", "UINT32", 8, "UNSUPPORTED", "attention.value_length_swa"),
     ("gemma4-dense", "rope.dimension_count_swa", "UINT32", 32, "FORMAT", "rope.dimension_count_swa"),

@@ -39,7 +39,7 @@ def test_vectors_are_numpys(name, causal, tmp_path):
 
 
 # Logits that are more than a product: scaled, or capped.
-SCALED = ("granite", "command-r", "cohere2", "gemma2", "gemma4")
+SCALED = ("granite", "command-r", "cohere2", "gemma2", "gemma3n", "gemma4")
 
 
 @pytest.mark.parametrize("name", [name for name in fixtures.names() if not name.startswith(SCALED)])

@@ -42,6 +42,11 @@ static void say_attention(const llmc_arch *a) {
     say(a->sinks != LLMC_ABSENT, "sinks");
     say(a->latent, "latent attention");
     say(a->gated_query || a->gated_output, "gated output");
+    say(a->shared_kv, "layers that share keys and values");
+    say(a->may_idle, "layers without attention or feed-forward");
+    say(a->loops, "layers passed several times");
+    say(a->layer_embeddings, "embeddings of each layer");
+    say(a->streams, "AltUp");
 }
 
 static void say_mixer(const llmc_arch *a) {
@@ -60,6 +65,7 @@ static void say_norms(const llmc_arch *a) {
     say(a->bare_norms, "layer norm without weights");
     say(a->pre_norm == LLMC_PRE_NORM_NONE, "norms only after");
     say(a->post_norms && a->pre_norm != LLMC_PRE_NORM_NONE, "norms before and after");
+    say(a->ternary, "norms inside branches");
     say(a->residual == LLMC_RESIDUAL_PARALLEL, "parallel branches");
     say(a->residual == LLMC_RESIDUAL_BY_KEY, "parallel branches if the file says so");
     say(a->multipliers || a->logit_scale || a->embedding_times_root, "multipliers");

@@ -52,7 +52,9 @@ static void norm_row(const llmc_cpu_thread *thread, const llmc_op_norm *op, uint
     if (op->norm == LLMC_NORM_RMS) thread->backend->norm.rms_norm(src, op->weight, op->width, op->eps, thread->row);
     if (op->norm == LLMC_NORM_LAYER)
         thread->backend->norm.layer_norm(src, op->weight, op->bias, op->width, op->eps, thread->row);
-    if (op->norm != LLMC_NORM_NONE) src = thread->row;
+    for (uint32_t i = 0; op->norm == LLMC_NORM_NONE && op->weight && i < op->width; i++)
+        thread->row[i] = src[i] * op->weight[i];
+    if (op->weight) src = thread->row;
     float scale = op->factor ? op->scale * *op->factor : op->scale;
     for (uint32_t i = 0; i < op->width; i++) dst[i] = op->accumulate ? dst[i] + src[i] * scale : src[i] * scale;
 }
@@ -159,6 +161,15 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
         break;
     case LLMC_OP_HEADS:
         llmc_cpu_heads(thread, &ops->u.heads);
+        break;
+    case LLMC_OP_MIX:
+        llmc_cpu_mix(thread, &ops->u.mix);
+        break;
+    case LLMC_OP_LENGTH:
+        llmc_cpu_length(thread, &ops->u.length);
+        break;
+    case LLMC_OP_SPARSE:
+        llmc_cpu_sparse(thread, &ops->u.sparse);
         break;
     }
     return 1;

@@ -204,6 +204,10 @@ void llmc_cpu_experts(const llmc_cpu_thread *thread, const llmc_op_experts *op);
 void llmc_cpu_combine(const llmc_cpu_thread *thread, const llmc_op_combine *op);
 void llmc_cpu_split_latent(const llmc_cpu_thread *thread, const llmc_op_split_latent *op);
 void llmc_cpu_heads(const llmc_cpu_thread *thread, const llmc_op_heads *op);
+void llmc_cpu_mix(const llmc_cpu_thread *thread, const llmc_op_mix *op);
+void llmc_cpu_length(const llmc_cpu_thread *thread, const llmc_op_length *op);
+void llmc_cpu_sparse(const llmc_cpu_thread *thread, const llmc_op_sparse *op);
+const char *llmc_cpu_streams_fault(const llmc_cpu_backend *backend, const llmc_op *op); /* of these three */
 
 /* Whether both may run as one loop without a barrier between: one token a segment, short contexts, the same heads. */
 int llmc_cpu_attention_fuses(const llmc_cpu_thread *thread, const llmc_op_rope_store *store, const llmc_op_attention *op);

@@ -152,7 +152,7 @@ static const char *gather_fault(const check *c, const llmc_op_gather *op) {
 
 static const char *norm_fault(const check *c, const llmc_op_norm *op) {
     if (op->n_rows > c->backend->scratch.max_tokens) return "more rows than reserved";
-    if (op->norm && op->width > c->backend->scratch.max_width) return "input wider than reserved";
+    if ((op->norm || op->weight) && op->width > c->backend->scratch.max_width) return "input wider than reserved";
     if (op->norm < LLMC_NORM_NONE || op->norm > LLMC_NORM_LAYER) return "unknown kind of norm";
     return !op->src || !op->dst || (op->norm && !op->weight) ? "an address is missing" : NULL;
 }
@@ -260,6 +260,10 @@ static const char *op_fault(const check *c, const llmc_op *op) {
         return split_latent_fault(c, &op->u.split_latent);
     case LLMC_OP_HEADS:
         return heads_fault(c, &op->u.heads);
+    case LLMC_OP_MIX:
+    case LLMC_OP_LENGTH:
+    case LLMC_OP_SPARSE:
+        return llmc_cpu_streams_fault(c->backend, op);
     }
     return "unknown kind";
 }
