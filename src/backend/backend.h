@@ -191,8 +191,9 @@ typedef struct llmc_op_rope_store {
     int norm_each;   /* q_norm is (n_heads, head_dim) and k_norm (n_kv_heads, head_dim) */
     int norm_turned; /* after the head turned, not before */
     float eps;
-    float temperature_scale;    /* q *= log(position / temperature_floor + 1) * temperature_scale + 1, the quotient whole */
+    float temperature_scale;    /* q *= log((position + offset) / floor + 1) * scale + 1, the quotient whole */
     uint32_t temperature_floor; /* 0: no such factor */
+    uint32_t temperature_offset;
 } llmc_op_rope_store;
 
 typedef struct llmc_op_attention {
@@ -206,6 +207,7 @@ typedef struct llmc_op_attention {
     float soft_cap; /* 0, or scores are soft_cap * tanh(score / soft_cap) */
     uint32_t
         window; /* 0, or so many positions are seen, the last: the own one among them; bidirectional: half of it to each side */
+    int chunks; /* the window does not slide: positions from the last multiple of it are seen */
     /* 0, or a score falls by a slope a position of distance (ALiBi, Press et al. 2022). Of the first n heads, n the largest power
      * of 2 that there are, head h has the slope 2^(-max_alibi_bias / n * (h + 1)); the others stand between them. */
     float max_alibi_bias;
@@ -389,6 +391,7 @@ typedef struct llmc_op_experts {
     uint32_t width;
     int input; /* LLMC_INPUT_PLAIN: src (n_rows, width); _ACTIVATION: of src and up (slots, width) */
     int activation;
+    int weighted; /* PLAIN: a slot reads its row times its weight */
     const float *src;
     const float *up;
     const float *routes;
@@ -402,7 +405,8 @@ typedef struct llmc_op_experts {
 } llmc_op_experts;
 
 typedef struct llmc_op_combine {
-    int set; /* dst =, not dst += */
+    int set;   /* dst =, not dst += */
+    int plain; /* every weight counts as 1 */
     uint32_t n_rows;
     uint32_t n_experts;
     uint32_t n_used;

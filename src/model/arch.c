@@ -20,6 +20,10 @@
 
 static const llmc_arch arch_table[] = {
     {"llama", "Llama 1 to 3, Mistral, Mixtral, SmolLM, SmolLM2, Yi, TinyLlama", OPTIONAL_BIASES, EXPERTS},
+    {"llama4", "Llama 4 Scout, Maverick (text)", .qkv_bias = LLMC_OPTIONAL, .out_bias = LLMC_OPTIONAL,
+     .head_norm_kind = LLMC_HEAD_NORM_TURNED, .turned_norm_unless = 128, .window = 8192, .window_pattern = 4,
+     .window_chunks = 1, .only_windows_turn = 1, .temperature_unturned = 1, SIGMOID_EXPERTS, .experts_unnormalized = 1,
+     .experts_read_weighted = 1, .shared_expert = 1},
     {"mistral3", "Ministral 3, Mistral Small 3", OPTIONAL_BIASES, EXPERTS, .temperature = 1},
     {"qwen2", "Qwen 1.5 to 2.5, Qwen2.5-Coder, DeepSeek-R1 distills", HALVES, .qkv_bias = LLMC_REQUIRED,
      .output_bias = LLMC_OPTIONAL},

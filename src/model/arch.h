@@ -94,6 +94,8 @@ typedef struct llmc_arch {
     llmc_presence output_bias; /* output.bias */
     llmc_presence head_norm;   /* attn_{q,k}_norm.weight */
     llmc_head_norm head_norm_kind;
+    uint32_t
+        turned_norm_unless; /* heads that turned are divided by their RMS, without a weight; not in models of so many experts; 0: none */
     llmc_presence sinks; /* attn_sinks.weight */
     llmc_activation activation;
     uint8_t loops;             /* keys num_loops and skip_loop_final_norm */
@@ -128,25 +130,28 @@ typedef struct llmc_arch {
     uint32_t window;              /* default of attention.sliding_window; 0: none without the key */
     uint32_t window_layers;       /* only models of so many layers have windows; 0: all */
     llmc_window_rope window_rope;
-    uint8_t rope_pattern;         /* key attention.rope_pattern: which layers turn */
-    uint8_t only_windows_turn;    /* layers without a window have no RoPE, in models that have windows */
-    uint8_t dense_turn;           /* but those before the first with experts have */
-    uint32_t wide_scale_layers;   /* models of so many layers: scores are scaled by 1 / sqrt(width / n_heads) */
-    uint8_t temperature;          /* keys attention.temperature_* */
-    llmc_presence experts;        /* ffn_*_exps */
-    uint8_t experts_gating;       /* LLMC_GATE_*; default of expert_gating_func */
-    uint8_t experts_unnormalized; /* default of expert_weights_norm is false */
-    uint8_t experts_beside;       /* a layer with experts has a feed-forward beside them, and norms for each */
-    uint8_t experts_shared_fused; /* ffn_up_shexp holds the gate's rows, then its own */
-    uint8_t experts_narrow;       /* key moe_latent_size: they work in a narrower space */
-    uint8_t router_reads_x;       /* the router reads the layer's input as it is, before attention */
-    uint8_t experts_biased;       /* router and experts have biases */
-    uint8_t selection_bare;       /* exp_probs_b has no ".bias" behind it */
-    uint8_t shared_expert;        /* there is one for every row, of the others' length, unless keys say otherwise */
-    uint8_t shared_mean;          /* what experts add is halved where there is a shared one: their mean with it */
-    uint8_t shared_gate;          /* ffn_gate_inp_shexp: its sigmoid multiplies the shared expert */
-    uint8_t shared_length_each;   /* expert_shared_feed_forward_length is of one of expert_shared_count */
-    uint8_t latent;               /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
+    uint8_t rope_pattern;          /* key attention.rope_pattern: which layers turn */
+    uint8_t window_chunks;         /* windows do not slide: llmc_op_attention.chunks */
+    uint8_t only_windows_turn;     /* layers without a window have no RoPE, in models that have windows */
+    uint8_t dense_turn;            /* but those before the first with experts have */
+    uint32_t wide_scale_layers;    /* models of so many layers: scores are scaled by 1 / sqrt(width / n_heads) */
+    uint8_t temperature;           /* keys attention.temperature_* */
+    uint8_t temperature_unturned;  /* Llama 4: by fixed numbers, of layers without RoPE in models that have windows */
+    llmc_presence experts;         /* ffn_*_exps */
+    uint8_t experts_gating;        /* LLMC_GATE_*; default of expert_gating_func */
+    uint8_t experts_unnormalized;  /* default of expert_weights_norm is false */
+    uint8_t experts_beside;        /* a layer with experts has a feed-forward beside them, and norms for each */
+    uint8_t experts_shared_fused;  /* ffn_up_shexp holds the gate's rows, then its own */
+    uint8_t experts_narrow;        /* key moe_latent_size: they work in a narrower space */
+    uint8_t experts_read_weighted; /* an expert's weight multiplies what it reads, not what it puts out */
+    uint8_t router_reads_x;        /* the router reads the layer's input as it is, before attention */
+    uint8_t experts_biased;        /* router and experts have biases */
+    uint8_t selection_bare;        /* exp_probs_b has no ".bias" behind it */
+    uint8_t shared_expert;         /* there is one for every row, of the others' length, unless keys say otherwise */
+    uint8_t shared_mean;           /* what experts add is halved where there is a shared one: their mean with it */
+    uint8_t shared_gate;           /* ffn_gate_inp_shexp: its sigmoid multiplies the shared expert */
+    uint8_t shared_length_each;    /* expert_shared_feed_forward_length is of one of expert_shared_count */
+    uint8_t latent;                /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
     llmc_mixer mixer;
     llmc_recurrence recurrence;
     llmc_feeding feeding;
@@ -254,6 +259,7 @@ typedef struct llmc_hparams {
     float score_cap, logit_cap; /* 0: none */
     float temperature_scale;
     uint32_t temperature_floor; /* 0: none */
+    uint32_t temperature_offset;
     llmc_expert_params experts;
     llmc_latent_params latent;
     llmc_recurrent_params recurrent;

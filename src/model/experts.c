@@ -44,6 +44,7 @@ void llmc_write_router(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, co
 
 static void add_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
     llmc_op_experts *op = add_products(w, rows, w->h->experts.width, l->experts_in ? w->a->narrow : x);
+    op->weighted = w->h->arch->experts_read_weighted;
     if (l->gate_experts) add_part(op, l->gate_experts, l->gate_experts_bias, w->a->gate);
     add_part(op, l->up_experts, l->up_experts_bias, l->gate_experts ? w->a->up : w->a->gate);
     op = add_products(w, rows, w->h->experts.n_ff, w->a->gate);
@@ -88,6 +89,7 @@ static llmc_op_combine *add_combine(llmc_op_writer *w, uint32_t rows, float *dst
     op->routes = w->a->routes;
     op->src = w->a->expert_rows;
     op->dst = dst;
+    op->plain = w->h->arch->experts_read_weighted;
     return op;
 }
 

@@ -242,9 +242,13 @@ void llmc_write_rope_store(writer *w, uint32_t layer) {
     op->head_norm = h->arch->head_norm_kind == LLMC_HEAD_NORM_EACH ? LLMC_NORM_LAYER : LLMC_NORM_RMS;
     op->norm_each = each;
     op->norm_turned = h->arch->head_norm_kind == LLMC_HEAD_NORM_TURNED;
+    if (turns && h->arch->turned_norm_unless && h->experts.n != h->arch->turned_norm_unless) {
+        op->q_norm = op->k_norm = w->parts->weights->ones;
+    }
     op->eps = h->norm_eps;
     op->temperature_scale = h->temperature_scale;
-    op->temperature_floor = h->temperature_floor;
+    op->temperature_floor = h->arch->temperature_unturned && turns ? 0 : h->temperature_floor;
+    op->temperature_offset = h->temperature_offset;
 }
 
 static void clamp_rows(writer *w, uint32_t rows, uint32_t width, float *x) {
@@ -314,6 +318,7 @@ static void add_attend(writer *w, uint32_t layer) {
                                                                            .scale = h->score_scale,
                                                                            .soft_cap = h->score_cap,
                                                                            .window = windowed ? h->window : 0,
+                                                                           .chunks = h->arch->window_chunks,
                                                                            .sinks = layer_of(w, layer)->sinks,
                                                                            .max_alibi_bias = h->max_alibi_bias,
                                                                            .bidirectional = !h->causal,

@@ -152,6 +152,11 @@ static void read_shared_kv(llmc_key_reader *reader, llmc_hparams *h) {
 
 static void read_temperature(llmc_key_reader *reader, llmc_hparams *h) {
     int found = 0;
+    if (h->arch->temperature_unturned && h->window) {
+        h->temperature_scale = 0.1f;
+        h->temperature_floor = 8192;
+        h->temperature_offset = 1;
+    }
     if (!h->arch->temperature) return;
     llmc_read_f32(reader, "attention.temperature_scale", &h->temperature_scale, 0.0f, 1e6f, &found);
     if (h->temperature_scale == 0) return;

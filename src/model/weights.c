@@ -397,9 +397,10 @@ static llmcall_status load_xielus(loader *l, llmc_weights *weights, llmcall_erro
 static llmcall_status make_ones(loader *l, llmc_weights *weights, llmcall_error *error) {
     const llmc_hparams *h = l->hparams;
     const uint32_t rows[] = {llmc_largest_head_dim(h), h->width, h->recurrent.dt_rank, h->recurrent.state_size};
+    const int wanted = h->arch->bare_norms || h->arch->value_norm || h->arch->turned_norm_unless || h->recurrent.bare_norms;
     uint32_t n = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) n = rows[i] > n ? rows[i] : n;
-    if (!h->arch->bare_norms && !h->arch->value_norm && !h->recurrent.bare_norms) return LLMCALL_OK;
+    if (!wanted) return LLMCALL_OK;
     weights->ones = l->backend->call->alloc(l->backend, n);
     if (!weights->ones) return llmc_fail_memory(error, "the weights of norms");
     llmcall_status status = LLMCALL_OK;

@@ -10,7 +10,7 @@ from test_logits import score_on
 
 NAMES = fixtures.names()
 VARIANTS = fixtures.variants()
-ROUTED = ["afmoe-experts8", "deepseek2-groups", "deepseek2-old", "gpt-oss-experts8", "llama-experts8"]  # in which rows go to different experts
+ROUTED = ["afmoe-experts8", "deepseek2-groups", "deepseek2-old", "gpt-oss-experts8", "llama-experts8", "llama4-experts8"]  # in which rows go to different experts
 
 # llama.cpp computes GELU by a table of half precision: what comes out has 11 bits. These models differ by that, as
 # test_what_the_table_rounds shows for two of them.
@@ -89,6 +89,19 @@ def test_windows_keep_what_they_need(name, tmp_path):
                 engine.completions.create(prompt=tokens[:cut], max_tokens=2, temperature=0)
             results = at_once(lambda _: engine.completions.create(prompt=tokens, max_tokens=30, temperature=0).choices[0].text, [0] * 4)
             assert results == [answer] * 4
+
+
+def test_chunks_begin_anew(tmp_path):
+    """Llama 4's windows: layers that have them see nothing before a multiple of their length."""
+    spec = fixtures.description("llama4-experts8")
+    spec["keys"] = [entry for entry in spec["keys"] if not entry[0].endswith("block_count")]
+    spec["keys"] += [["llama4.block_count", "UINT32", 3], ["llama4.attention.sliding_window", "UINT32", 64]]
+    spec["tensors"] = [tensor for tensor in spec["tensors"] if not tensor[0].startswith(("blk.3.", "blk.4."))]
+    fixtures.write(spec, tmp_path / "model.gguf")
+    for options in ({"max_step_tokens": 48}, {"context_length": 256}):
+        with llmcall.Engine(tmp_path / "model.gguf", threads=2, kv_type="f32", **options) as engine:
+            whole, second = engine.score(LONG), engine.score(LONG[64:128])
+        assert fixtures.nmse(whole[64:128], second) <= 1e-9 and fixtures.nmse(whole[65:129], second) > 1e-2
 
 
 def chooses(name):

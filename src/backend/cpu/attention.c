@@ -46,7 +46,8 @@ static const float *norm_of(const llmc_op_rope_store *op, const float *norms, ui
 /* Llama 4's scaling of queries far from the start: log(floor(position / floor) + 1) * scale + 1. */
 static void temper(const llmc_op_rope_store *op, uint32_t position, float *q) {
     if (op->temperature_floor == 0) return;
-    float factor = (float)(log((double)(position / op->temperature_floor) + 1) * (double)op->temperature_scale + 1);
+    uint32_t quotient = (position + op->temperature_offset) / op->temperature_floor;
+    float factor = (float)(log((double)quotient + 1) * (double)op->temperature_scale + 1);
     for (uint32_t d = 0; d < op->head_dim; d++) q[d] *= factor;
 }
 
@@ -123,13 +124,21 @@ static llmc_attention_job job_of(const llmc_op_attention *op, const llmc_segment
     return job;
 }
 
-/* What a token of the segment sees. A window of a model that sees both sides reaches half as far to each. */
+/* A window of a model that sees both sides reaches half as far to each. */
+static uint32_t first_seen(const llmc_op_attention *op, uint32_t own) {
+    if (op->window == 0) return 0;
+    if (op->chunks) return own - own % op->window;
+    uint32_t back = op->bidirectional ? op->window / 2 : op->window - 1;
+    return own > back ? own - back : 0;
+}
+
+/* What a token of the segment sees. */
 static void add_sight(llmc_attention_job *job, const llmc_op_attention *op, const llmc_segment *segment, uint32_t token) {
     uint32_t own = segment->start + token, last = op->bidirectional ? segment->start + segment->n_tokens - 1 : own;
-    uint32_t back = op->bidirectional ? op->window / 2 : op->window - 1, i = job->n_queries;
-    if (op->window && op->bidirectional) last = llmc_cpu_min(last, own + back);
+    uint32_t i = job->n_queries;
+    if (op->window && op->bidirectional) last = llmc_cpu_min(last, own + op->window / 2);
     job->own[i] = own;
-    job->first[i] = op->window && own > back ? own - back : 0;
+    job->first[i] = first_seen(op, own);
     job->position[i] = last;
 }
 
@@ -182,7 +191,7 @@ static void attend_whole(const llmc_cpu_thread *thread, const llmc_op_attention 
 /* --- one long context, several threads: groups first, then the fold --- */
 
 static uint32_t first_group_of(const llmc_op_attention *op, const llmc_segment *segment) {
-    return op->window && segment->start >= op->window ? (segment->start + 1 - op->window) / LLMC_KV_GROUP : 0;
+    return first_seen(op, segment->start) / LLMC_KV_GROUP;
 }
 
 /* Groups that the segment's one token sees. */

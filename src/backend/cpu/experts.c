@@ -146,11 +146,23 @@ static void plan(const llmc_cpu_thread *thread, pass *p) {
     }
 }
 
+static float weight_of_slot(const routes *r, uint32_t slot, uint32_t n_used) {
+    size_t first = (size_t)r->row_of[slot] * n_used, i = 0;
+    while (r->slot_of[first + i] != slot) i++;
+    return r->weight[first + i];
+}
+
 /* What a slot's expert multiplies with: at thread->row, or where it is. */
 static const float *input_of(const llmc_cpu_thread *thread, const llmc_op_experts *op, const routes *r, uint32_t slot) {
-    if (op->input == LLMC_INPUT_PLAIN) return op->src + (size_t)r->row_of[slot] * op->width;
-    const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
-    thread->backend->activation.of[op->activation](op->src + (size_t)slot * op->width, up, op->width, thread->row);
+    if (op->input == LLMC_INPUT_ACTIVATION) {
+        const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
+        thread->backend->activation.of[op->activation](op->src + (size_t)slot * op->width, up, op->width, thread->row);
+        return thread->row;
+    }
+    const float *x = op->src + (size_t)r->row_of[slot] * op->width;
+    if (!op->weighted) return x;
+    float weight = weight_of_slot(r, slot, op->n_used);
+    for (uint32_t j = 0; j < op->width; j++) thread->row[j] = x[j] * weight;
     return thread->row;
 }
 
@@ -270,7 +282,7 @@ void llmc_cpu_combine(const llmc_cpu_thread *thread, const llmc_op_combine *op) 
         if (op->set) memset(dst, 0, op->width * sizeof *dst);
         for (uint32_t i = 0; i < op->n_used; i++) {
             const float *src = op->src + (size_t)slots[i] * op->width;
-            float factor = weight[i] * op->scale;
+            float factor = (op->plain ? 1 : weight[i]) * op->scale;
             for (uint32_t j = 0; j < op->width; j++) dst[j] = dst[j] + src[j] * factor;
         }
     }
