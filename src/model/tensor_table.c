@@ -121,8 +121,6 @@ static const llmc_tensor_row layer_tensors[] = {
     VECTOR("ffn_norm.bias", LAYER(ffn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BIAS),
     VECTOR("post_attention_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_AS_POST),
     VECTOR("post_ffw_norm.weight", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
-    VECTOR("post_attention_norm", LAYER(attn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS_BARE),
-    VECTOR("post_ffw_norm", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS_BARE),
     MATRIX("ffn_gate.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE),
     MATRIX("ffn_up.weight", LAYER(w_up), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_UP),
     MATRIX_OF("ffn_up.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE_UP_FUSED, LLMC_DIM_NONE,

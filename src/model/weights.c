@@ -374,6 +374,10 @@ static llmcall_status load_vector(loader *l, const llmc_layer_facts *f, const ll
 static llmcall_status load_tensor(void *user, const llmc_layer_facts *facts, const llmc_tensor_row *row,
                                   const llmc_gguf_tensor *tensor, void *slot, llmcall_error *error) {
     loader *l = user;
+    void *before;
+    memcpy(&before, slot, sizeof before);
+    if (before) /* the table's fault: what is there would be lost */
+        return llmc_fail(error, LLMCALL_E_INTERNAL, NULL, tensor->name, "The tensor %s is read twice.", tensor->name);
     if (row->kind == LLMC_TENSOR_VECTOR) return load_vector(l, facts, row, tensor, slot, error);
     if (row->kind != LLMC_TENSOR_MATRIX) return load_stack(l, facts, row, tensor, slot, error);
     return load_matrix(l, tensor, llmc_tensor_first(facts, row), llmc_dim_size(facts, row->rows), slot, error);
