@@ -50,7 +50,7 @@ int llmc_builtin_call(llmc_render *r, const llmc_builtin *b, const llmc_value *s
 
 int llmc_want_int(llmc_render *r, const llmc_value *value, int64_t standard, int64_t *integer) {
     *integer = standard;
-    if (value->type == LLMC_MISSING || value->type == LLMC_NONE) return 1;
+    if (value->type == LLMC_MISSING) return 1;
     if (value->type == LLMC_UNDEFINED) return llmc_undefined_error(r, value);
     if (value->type != LLMC_INT && value->type != LLMC_BOOL)
         return llmc_render_fail(r, "'%s' where an integer is wanted", llmc_value_type_name(value));

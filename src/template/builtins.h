@@ -33,7 +33,7 @@ const llmc_builtin *llmc_method_find(const llmc_value *self, const llmc_value *n
 int llmc_builtin_call(llmc_render *render, const llmc_builtin *builtin, const llmc_value *self, const llmc_args *args,
                       llmc_value *out);
 
-/* The integer of an argument, or standard if it was not given or is none; 0 after a failure that says what it was. */
+/* The integer of an argument, or standard if it was not given; 0 after a failure that says what it was. */
 int llmc_want_int(llmc_render *render, const llmc_value *value, int64_t standard, int64_t *integer);
 
 /* Shared by filters and methods. */
@@ -44,8 +44,9 @@ int llmc_pad_text(llmc_render *render, const llmc_value *text, const llmc_value 
                   llmc_value *out); /* side: 'l' puts the text left, 'r' right, 'c' in the middle; fill may be missing */
 int llmc_compare_values(llmc_render *render, const llmc_value *a, const llmc_value *b, int *order);
 int llmc_contains(llmc_render *render, const llmc_value *container, const llmc_value *item, int *truth);
-int llmc_path(llmc_render *render, const llmc_value *item, const llmc_value *path, llmc_value *out); /* "a.b.0", or an index */
-int llmc_escape_html(llmc_render *render, const llmc_value *text, llmc_value *out);                  /* &<>'" */
+/* "a.b.0", or an index. standby: what stands for a part that is missing; none or missing: nothing does. */
+int llmc_path(llmc_render *render, const llmc_value *item, const llmc_value *path, const llmc_value *standby, llmc_value *out);
+int llmc_escape_html(llmc_render *render, const llmc_value *text, llmc_value *out); /* &<>'" */
 
 /* format.c. mapping: names for "%(name)s" and format_map, or NULL. */
 int llmc_format_percent(llmc_render *render, const llmc_value *format, const llmc_args *args, const llmc_value *mapping,
@@ -68,6 +69,7 @@ enum {
     LLMC_CLASS_PRINTABLE
 };
 int llmc_text_all(const llmc_value *text, int class); /* whether every character belongs to it, as str.isalpha() and the like */
+int llmc_text_digit(uint32_t code_point);             /* the value of a decimal digit of any script, or -1 */
 int llmc_text_is_cased(const llmc_value *text, int how); /* 'l', 'u', 't': as str.islower() and the like */
 
 /* filters_text.c */

@@ -12,6 +12,7 @@ static const llmc_value *named_argument(const llmc_args *args, const llmc_value 
     return NULL;
 }
 
+/* What the call gives a parameter, by position or name; else it is undefined. */
 static int bind_parameter(llmc_render *r, const llmc_node *parameter, const llmc_args *args, uint32_t i, uint32_t *n_used) {
     uint32_t at = 0;
     const llmc_value *given = named_argument(args, &parameter->value, &at);
@@ -21,9 +22,21 @@ static int bind_parameter(llmc_render *r, const llmc_node *parameter, const llmc
     }
     *n_used += given != NULL;
     if (i < args->n_positional) given = &args->values[i];
-    if (given) value = *given;
-    else if (parameter->a && !llmc_eval(r, parameter->a, &value)) return 0;
-    return llmc_eval_set(r, r->scope, &parameter->value, &value);
+    return llmc_eval_set(r, r->scope, &parameter->value, given ? given : &value);
+}
+
+/* Defaults see the other parameters, as far as they have a value by then. */
+static int bind_defaults(llmc_render *r, const llmc_node *parameter, const llmc_args *args) {
+    uint32_t at = 0;
+    for (uint32_t i = 0; parameter; parameter = parameter->next, i++) {
+        llmc_variable *variable = r->scope->variables;
+        llmc_value value;
+        if (!parameter->a || i < args->n_positional || named_argument(args, &parameter->value, &at)) continue;
+        if (!llmc_eval(r, parameter->a, &value)) return 0;
+        while (variable->name.as.text != parameter->value.as.text) variable = variable->next;
+        variable->value = value;
+    }
+    return 1;
 }
 
 static int bind_caller(llmc_render *r, const llmc_macro *macro, const llmc_args *args, uint32_t *n_used) {
@@ -40,14 +53,15 @@ static int is_parameter(const llmc_macro *macro, const llmc_value *name) {
     for (const llmc_node *n = macro->node->a; n; n = n->next) {
         if (llmc_eval_same_name(&n->value, name)) return 1;
     }
-    return llmc_value_is(name, "caller");
+    return (macro->node->op & LLMC_MACRO_CALLER) && llmc_value_is(name, "caller");
 }
 
 /* varargs and kwargs, for macros that speak of them; others refuse what is left over. */
 static int bind_rest(llmc_render *r, const llmc_macro *macro, const llmc_args *args, uint32_t n_parameters, uint32_t n_used) {
     llmc_value list, dict, name = llmc_value_literal("varargs");
     uint32_t flags = macro->node->op;
-    const llmc_value *self = &macro->node->value;
+    const llmc_value name_of_call = llmc_value_literal("caller");
+    const llmc_value *self = macro->node->value.type == LLMC_NONE ? &name_of_call : &macro->node->value;
     if (args->n_positional > n_parameters && !(flags & LLMC_MACRO_VARARGS)) {
         return llmc_render_fail(r, "macro '%.*s' takes not more than %u argument(s)", llmc_width(self), self->as.text,
                                 n_parameters);
@@ -79,8 +93,8 @@ static int call_macro(llmc_render *r, const llmc_macro *macro, const llmc_args *
     uint32_t n = 0, n_used = 0;
     int ok = llmc_eval_enter(r) && llmc_eval_open_scope(r, macro->scope);
     for (const llmc_node *p = macro->node->a; ok && p; p = p->next) ok = bind_parameter(r, p, args, n++, &n_used);
-    ok = ok && bind_caller(r, macro, args, &n_used) && bind_rest(r, macro, args, n, n_used) &&
-         llmc_eval_capture(r, macro->node->c, out);
+    ok = ok && bind_defaults(r, macro->node->a, args) && bind_caller(r, macro, args, &n_used) &&
+         bind_rest(r, macro, args, n, n_used) && llmc_eval_capture(r, macro->node->c, out);
     r->scope = outer;
     r->frames--;
     return ok;

@@ -10,6 +10,8 @@
 #define ARG(i)       (&args->values[i])
 #define MISSING(i)   (args->values[i].type == LLMC_MISSING)
 
+static const llmc_value MISSING_VALUE = {.type = LLMC_MISSING};
+
 typedef struct items {
     const llmc_value *at;
     uint32_t count;
@@ -114,17 +116,23 @@ int llmc_contains(llmc_render *r, const llmc_value *container, const llmc_value 
     }
 }
 
-/* A missing attribute gives undefined. */
-int llmc_path(llmc_render *r, const llmc_value *item, const llmc_value *path, llmc_value *out) {
+static int item_or(llmc_render *r, const llmc_value *object, const llmc_value *key, const llmc_value *standby,
+                   llmc_value *out) {
+    if (!llmc_item(r, object, key, out)) return 0;
+    if (out->type == LLMC_UNDEFINED && standby->type != LLMC_NONE && standby->type != LLMC_MISSING) *out = *standby;
+    return 1;
+}
+
+int llmc_path(llmc_render *r, const llmc_value *item, const llmc_value *path, const llmc_value *standby, llmc_value *out) {
     llmc_value value = *item;
-    if (path->type != LLMC_STRING) return llmc_item(r, &value, path, out);
+    if (path->type != LLMC_STRING) return item_or(r, &value, path, standby, out);
     for (uint32_t at = 0; at <= path->size;) {
         const char *from = path->as.text + at, *dot = memchr(from, '.', path->size - at);
         llmc_value key = llmc_value_text(from, dot ? (size_t)(dot - from) : path->size - at);
         int64_t index = 0;
         at += key.size + 1;
         if (key.size && llmc_text_to_int(key.as.text, key.size, &index)) key = llmc_value_int(index);
-        if (!llmc_item(r, &value, &key, &value)) return 0;
+        if (!item_or(r, &value, &key, standby, &value)) return 0;
     }
     *out = value;
     return 1;
@@ -138,7 +146,7 @@ static int get_paths(llmc_render *r, const llmc_value *item, const llmc_value *p
         const char *from = paths->as.text + at, *comma = memchr(from, ',', paths->size - at);
         llmc_value value;
         part = llmc_value_text(from, comma ? (size_t)(comma - from) : paths->size - at);
-        if (!llmc_path(r, item, &part, &value) || !add(r, &tuple, value)) return 0;
+        if (!llmc_path(r, item, &part, &MISSING_VALUE, &value) || !add(r, &tuple, value)) return 0;
     }
     *out = tuple;
     return 1;
@@ -150,7 +158,7 @@ typedef struct sorting {
     llmc_value standby; /* for items without the attribute, or LLMC_MISSING */
     int case_sensitive;
     int descending;
-    int in_tuples; /* as Python compares a tuple of one key */
+    int in_tuples; /* as Python compares a tuple of keys, which the path may name with commas between them */
 } sorting;
 
 static int lower_each(llmc_render *r, llmc_value *tuple) {
@@ -163,9 +171,9 @@ static int lower_each(llmc_render *r, llmc_value *tuple) {
 
 static int sort_key(llmc_render *r, const sorting *s, const llmc_value *item, llmc_value *key) {
     *key = *item;
-    int several = s->attribute && s->path.type == LLMC_STRING && memchr(s->path.as.text, ',', s->path.size) != NULL;
-    if (s->attribute && !(several ? get_paths : llmc_path)(r, item, &s->path, key)) return 0;
-    if (s->standby.type != LLMC_MISSING && key->type == LLMC_UNDEFINED) *key = s->standby;
+    int several = s->in_tuples && s->attribute && s->path.type == LLMC_STRING && memchr(s->path.as.text, ',', s->path.size);
+    if (several && !get_paths(r, item, &s->path, key)) return 0;
+    if (s->attribute && !several && !llmc_path(r, item, &s->path, &s->standby, key)) return 0;
     if (several && !s->case_sensitive) return lower_each(r, key);
     return s->case_sensitive || key->type != LLMC_STRING ? 1 : llmc_change_case(r, key, 'l', key);
 }
@@ -217,29 +225,33 @@ static int sort_items(llmc_render *r, const sorting *s, const items *all, llmc_v
     return 1;
 }
 
+/* sorted() takes a whole number for what says whether to reverse. */
+static int want_truth(llmc_render *r, const llmc_value *value, int *truth) {
+    int64_t integer = 0;
+    return llmc_want_int(r, value, 0, &integer) && (*truth = integer != 0, 1);
+}
+
 FILTER(filter_sort) {
     items all;
     sorting s = {.standby = {.type = LLMC_MISSING},
                  .in_tuples = 1,
-                 .descending = !MISSING(0) && llmc_value_truth(ARG(0)),
                  .case_sensitive = !MISSING(1) && llmc_value_truth(ARG(1)),
                  .attribute = !MISSING(2) && ARG(2)->type != LLMC_NONE,
                  .path = *ARG(2)};
-    return get_items(r, self, &all) && sort_items(r, &s, &all, out);
+    return want_truth(r, ARG(0), &s.descending) && get_items(r, self, &all) && sort_items(r, &s, &all, out);
 }
 
 FILTER(filter_dictsort) {
     sorting s = {.standby = {.type = LLMC_MISSING},
                  .case_sensitive = !MISSING(0) && llmc_value_truth(ARG(0)),
                  .attribute = 1,
-                 .path = llmc_value_int(0),
-                 .descending = !MISSING(2) && llmc_value_truth(ARG(2))};
+                 .path = llmc_value_int(0)};
     if (!MISSING(1) && llmc_value_is(ARG(1), "value")) s.path = llmc_value_int(1);
     else if (!MISSING(1) && !llmc_value_is(ARG(1), "key")) return llmc_render_fail(r, "dictsort is by 'key' or 'value'");
     if (self->type != LLMC_DICT) return llmc_render_fail(r, "dictsort takes a mapping, not '%s'", llmc_value_type_name(self));
     if (!llmc_dict_items(r, self, LLMC_KIND_LIST, out)) return 0;
     items all = {out->as.list->items, out->as.list->count};
-    return sort_items(r, &s, &all, out);
+    return want_truth(r, ARG(2), &s.descending) && sort_items(r, &s, &all, out);
 }
 
 static int extreme(llmc_render *r, const llmc_value *self, const llmc_args *args, int wanted, llmc_value *out) {
@@ -320,41 +332,48 @@ FILTER(filter_unique) {
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------------- */
 
-/* What int() and float() refuse with an error that jinja2 does not catch, and digits that they know and we do not. */
-static int check_convertible(llmc_render *r, const llmc_value *value) {
+/* A text as int() and float() read it: with 0 to 9 for the digits and a space for the white space of other scripts. What is
+ * undefined they refuse with an error that jinja2 does not catch. */
+static int plain_digits(llmc_render *r, const llmc_value *value, llmc_value *out) {
+    llmc_text text;
     uint32_t c = 0;
     if (value->type == LLMC_UNDEFINED) return llmc_undefined_error(r, value);
+    *out = *value;
     if (value->type != LLMC_STRING) return 1;
-    for (size_t at = 0, bytes; at < value->size; at += bytes) {
+    llmc_text_init(&text, &r->arena);
+    for (size_t at = 0, bytes; at < value->size && !text.failed; at += bytes) {
         bytes = llmc_text_step(value->as.text + at, value->size - at, &c);
-        llmc_value character = llmc_value_text(value->as.text + at, bytes);
-        if (c >= 128 && llmc_text_all(&character, LLMC_CLASS_DECIMAL))
-            return llmc_render_fail(r, "numbers in digits other than 0 to 9 are not supported");
+        const int digit = c < 128 ? -1 : llmc_text_digit(c);
+        if (c >= 128 && llmc_text_space_prefix(value->as.text + at, bytes)) llmc_text_add_literal(&text, " ");
+        else if (digit < 0) llmc_text_add(&text, value->as.text + at, bytes);
+        else llmc_text_add(&text, &"0123456789"[digit], 1);
     }
-    return llmc_render_step(r, value->size * (size_t)16);
+    return llmc_finish_text(r, &text, NULL, out) && llmc_render_step(r, value->size * (size_t)16);
 }
 
+/* As jinja2: what int() does not take goes through float(), whatever base is asked for. */
 FILTER(filter_int) {
-    int64_t integer = 0, base = 10;
+    const int64_t base = MISSING(1) ? 10 : ARG(1)->type == LLMC_INT ? ARG(1)->as.integer : -1;
+    int64_t integer = 0;
     double real = 0;
+    llmc_value given;
     *out = MISSING(0) ? llmc_value_int(0) : *ARG(0);
-    if (!check_convertible(r, self) || !llmc_want_int(r, ARG(1), 10, &base)) return 0;
-    if (base != 0 && (base < 2 || base > 36)) return llmc_render_fail(r, "int takes a base of 0 or 2 to 36");
-    if (self->type == LLMC_STRING && llmc_text_to_int_of(self->as.text, self->size, (int)base, &integer))
+    if (!plain_digits(r, self, &given)) return 0;
+    const int text = given.type == LLMC_STRING, based = base == 0 || (base >= 2 && base <= 36);
+    if (text && based && llmc_text_to_int_of(given.as.text, given.size, (int)base, &integer))
         return *out = llmc_value_int(integer), 1;
-    if (self->type == LLMC_INT || self->type == LLMC_BOOL) return *out = llmc_value_int(self->as.integer), 1;
-    int known =
-        self->type == LLMC_STRING ? llmc_text_to_float(self->as.text, self->size, &real) : llmc_value_number(self, &real);
-    if (known && real > -9.2e18 && real < 9.2e18) *out = llmc_value_int((int64_t)real);
-    else if (known && isfinite(real)) return llmc_render_fail(r, "integer overflow");
-    return 1;
+    if (given.type == LLMC_INT || given.type == LLMC_BOOL) return *out = llmc_value_int(given.as.integer), 1;
+    if (!(text ? llmc_text_to_float(given.as.text, given.size, &real) : llmc_value_number(&given, &real))) return 1;
+    if (real > -9.2e18 && real < 9.2e18) return *out = llmc_value_int((int64_t)real), 1;
+    return real != real || (text && isinf(real)) ? 1 : llmc_render_fail(r, "integer overflow");
 }
 
 FILTER(filter_float) {
     double real = 0;
-    if (!check_convertible(r, self)) return 0;
+    llmc_value given;
+    if (!plain_digits(r, self, &given)) return 0;
     int known =
-        self->type == LLMC_STRING ? llmc_text_to_float(self->as.text, self->size, &real) : llmc_value_number(self, &real);
+        given.type == LLMC_STRING ? llmc_text_to_float(given.as.text, given.size, &real) : llmc_value_number(&given, &real);
     *out = known ? llmc_value_float(real) : MISSING(0) ? llmc_value_float(0) : *ARG(0);
     return 1;
 }
@@ -363,21 +382,22 @@ FILTER(filter_abs) {
     llmc_value zero = llmc_value_int(0);
     double real = 0;
     (void)args;
-    if (!check_convertible(r, self)) return 0;
+    if (self->type == LLMC_UNDEFINED) return llmc_undefined_error(r, self);
     if (!llmc_value_number(self, &real)) return llmc_render_fail(r, "abs takes a number, not '%s'", llmc_value_type_name(self));
     if (self->type == LLMC_FLOAT) return *out = llmc_value_float(fabs(real)), 1;
     return llmc_operate(r, real < 0 ? '-' : '+', &zero, self, out);
 }
 
 /* Python's round(): decimal digits as the number is written out exactly, ties to even. */
-static double round_decimal(double real, int precision) {
+static double round_decimal(double real, int64_t precision) {
     char digits[700];
+    if (precision < -308) return copysign(0, real);
     if (precision < 0) {
-        double scale = pow(10, -precision);
+        double scale = pow(10, (double)-precision);
         return rint(real / scale) * scale;
     }
     if (!isfinite(real) || precision > 320) return real;
-    snprintf(digits, sizeof digits, "%.*f", precision, real);
+    snprintf(digits, sizeof digits, "%.*f", (int)precision, real);
     return strtod(digits, NULL);
 }
 
@@ -396,18 +416,26 @@ static int round_int(llmc_render *r, int64_t integer, int64_t precision, llmc_va
     return 1;
 }
 
-FILTER(filter_round) {
-    double real = 0;
+static int round_common(llmc_render *r, const llmc_value *self, const llmc_value *digits, llmc_value *out) {
     int64_t precision = 0;
-    int common = MISSING(1) || llmc_value_is(ARG(1), "common"), up = !common && llmc_value_is(ARG(1), "ceil");
-    if (!check_convertible(r, self) || !llmc_want_int(r, ARG(0), 0, &precision)) return 0;
+    if (!llmc_want_int(r, digits, 0, &precision)) return 0;
+    if (self->type != LLMC_FLOAT) return round_int(r, self->as.integer, precision, out);
+    *out = llmc_value_float(round_decimal(self->as.real, precision));
+    return 1;
+}
+
+FILTER(filter_round) {
+    double real = 0, precision = 0;
+    const int up = !MISSING(1) && llmc_value_is(ARG(1), "ceil");
+    if (self->type == LLMC_UNDEFINED) return llmc_undefined_error(r, self);
     if (!llmc_value_number(self, &real))
         return llmc_render_fail(r, "round takes a number, not '%s'", llmc_value_type_name(self));
-    if (!common && !up && !llmc_value_is(ARG(1), "floor")) return llmc_render_fail(r, "round is 'common', 'ceil' or 'floor'");
-    if (precision < -300 || precision > 300) return llmc_render_fail(r, "round to that many digits is not supported");
-    if (common && self->type != LLMC_FLOAT) return round_int(r, self->as.integer, precision, out);
-    if (common) return *out = llmc_value_float(round_decimal(real, (int)precision)), 1;
-    double scale = pow(10, (double)precision);
+    if (MISSING(1) || llmc_value_is(ARG(1), "common")) return round_common(r, self, ARG(0), out);
+    if (!up && !llmc_value_is(ARG(1), "floor")) return llmc_render_fail(r, "round is 'common', 'ceil' or 'floor'");
+    if (!MISSING(0) && !llmc_value_number(ARG(0), &precision))
+        return llmc_render_fail(r, "'%s' where a number is wanted", llmc_value_type_name(ARG(0)));
+    if (!(precision >= -300 && precision <= 300)) return llmc_render_fail(r, "round to that many digits is not supported");
+    const double scale = pow(10, precision);
     *out = llmc_value_float(((up ? ceil(real * scale) : floor(real * scale)) + 0.0) / scale); /* an int in Python: no -0.0 */
     return 1;
 }
@@ -419,7 +447,7 @@ FILTER(filter_sum) {
     llmc_value total = MISSING(1) ? llmc_value_int(0) : *ARG(1);
     for (uint32_t i = 0; i < all.count; i++) {
         item = all.at[i];
-        if (!MISSING(0) && ARG(0)->type != LLMC_NONE && !llmc_path(r, &all.at[i], ARG(0), &item)) return 0;
+        if (!MISSING(0) && ARG(0)->type != LLMC_NONE && !llmc_path(r, &all.at[i], ARG(0), &MISSING_VALUE, &item)) return 0;
         if (!llmc_operate(r, '+', &total, &item, &total)) return 0;
     }
     *out = total;
@@ -506,17 +534,24 @@ FILTER(filter_items) {
     return llmc_dict_items(r, self, LLMC_KIND_GENERATOR, out);
 }
 
+/* As jinja2: of a count below zero, which no row ever has, all in one. */
 FILTER(filter_batch) {
     items all;
     llmc_value row = {.type = LLMC_MISSING};
-    if (ARG(0)->type != LLMC_INT || ARG(0)->as.integer < 1) return llmc_render_fail(r, "batch takes a positive count");
+    double count = 0;
+    if (!llmc_value_number(ARG(0), &count)) return llmc_render_fail(r, "batch takes a count");
     if (!get_items(r, self, &all) || !new_list(r, LLMC_KIND_GENERATOR, out)) return 0;
+    const int empty_first = !(count < 0) && !(count > 0) && count == count;
+    if (empty_first && all.count && (!new_list(r, LLMC_KIND_LIST, &row) || !add(r, out, row))) return 0;
     for (uint32_t i = 0; i < all.count; i++) {
-        if (i % ARG(0)->as.integer == 0 && (!new_list(r, LLMC_KIND_LIST, &row) || !add(r, out, row))) return 0;
+        const int full = i == 0 || (!empty_first && row.as.list->count >= count && row.as.list->count <= count);
+        if (full && (!new_list(r, LLMC_KIND_LIST, &row) || !add(r, out, row))) return 0;
         if (!add(r, &row, all.at[i])) return 0;
     }
     if (MISSING(1) || ARG(1)->type == LLMC_NONE || row.type == LLMC_MISSING) return 1;
-    while (row.as.list->count < ARG(0)->as.integer) {
+    if (row.as.list->count < count && ARG(0)->type == LLMC_FLOAT)
+        return llmc_render_fail(r, "batch fills up to a whole number");
+    while (row.as.list->count < count) {
         if (!llmc_render_step(r, 0) || !add(r, &row, *ARG(1))) return 0;
     }
     return 1;
@@ -526,7 +561,8 @@ FILTER(filter_slice) {
     items all;
     int64_t n = 0;
     if (!llmc_want_int(r, ARG(0), 0, &n) || !get_items(r, self, &all) || !new_list(r, LLMC_KIND_GENERATOR, out)) return 0;
-    if (n < 1 || n > LLMC_TEMPLATE_MAX_RANGE) return llmc_render_fail(r, "slice takes a positive count");
+    if (n < 0) return 1; /* as jinja2: no rows */
+    if (n == 0 || n > LLMC_TEMPLATE_MAX_RANGE) return llmc_render_fail(r, "slice takes a count");
     uint32_t each = all.count / (uint32_t)n, longer = all.count % (uint32_t)n, at = 0;
     for (uint32_t i = 0; i < n; i++) {
         llmc_value row;
@@ -542,7 +578,7 @@ FILTER(filter_slice) {
 }
 
 static int map_attribute(llmc_render *r, const items *all, const llmc_args *args, llmc_value *out) {
-    const llmc_value *path = NULL, *standby = NULL;
+    const llmc_value *path = NULL, *standby = &MISSING_VALUE;
     for (uint32_t i = 0; i < args->n_named; i++) {
         const llmc_value *value = &args->values[args->n_positional + i];
         if (llmc_value_is(&args->names[i], "attribute")) path = value;
@@ -552,8 +588,7 @@ static int map_attribute(llmc_render *r, const items *all, const llmc_args *args
     if (!path) return llmc_render_fail(r, "map() takes a filter or an attribute");
     for (uint32_t i = 0; i < all->count; i++) {
         llmc_value value;
-        if (!llmc_path(r, &all->at[i], path, &value)) return 0;
-        if (!add(r, out, value.type == LLMC_UNDEFINED && standby ? *standby : value)) return 0;
+        if (!llmc_path(r, &all->at[i], path, standby, &value) || !add(r, out, value)) return 0;
     }
     return 1;
 }
@@ -604,7 +639,7 @@ static int select_items(llmc_render *r, const llmc_value *self, const llmc_args 
     if (args->n_positional > at && !named_builtin(r, args, at, 1, &b, &rest)) return 0;
     for (uint32_t i = 0; i < all.count; i++) {
         value = all.at[i];
-        if (at && !llmc_path(r, &all.at[i], &args->values[0], &value)) return 0;
+        if (at && !llmc_path(r, &all.at[i], &args->values[0], &MISSING_VALUE, &value)) return 0;
         verdict = value;
         if (b && !llmc_builtin_call(r, b, &value, &rest, &verdict)) return 0;
         if (llmc_value_truth(&verdict) == wanted && !add(r, out, all.at[i])) return 0;

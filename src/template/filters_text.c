@@ -114,9 +114,12 @@ static int short_enough(const llmc_value *value, int64_t length, int64_t leeway)
 
 FILTER(filter_truncate) {
     llmc_value text, end = MISSING(2) ? llmc_value_literal("...") : *ARG(2);
+    const int fraction = ARG(0)->type == LLMC_FLOAT, usual = ARG(3)->type == LLMC_NONE; /* fits only what need not be cut */
     int64_t length = 255, leeway = 5;
     llmc_text result;
-    if (!llmc_want_int(r, ARG(0), 255, &length) || !llmc_want_int(r, ARG(3), 5, &leeway)) return 0;
+    if (fraction) length = ARG(0)->as.real > 1e15 ? (int64_t)1e15 : ARG(0)->as.real > 0 ? (int64_t)ARG(0)->as.real : -1;
+    else if (!llmc_want_int(r, ARG(0), 255, &length)) return 0;
+    if (!usual && !llmc_want_int(r, ARG(3), 5, &leeway)) return 0;
     if (self->type > LLMC_STRING && short_enough(self, length, leeway)) return *out = *self, 1;
     if (self->type != LLMC_STRING && self->type != LLMC_UNDEFINED)
         return llmc_render_fail(r, "truncate takes a text, not '%s'", llmc_value_type_name(self));
@@ -125,6 +128,7 @@ FILTER(filter_truncate) {
     int64_t tail = (int64_t)llmc_text_length(end.as.text, end.size);
     if (length < tail || leeway < 0) return llmc_render_fail(r, "truncate takes a length of %lld or more", (long long)tail);
     if ((int64_t)llmc_text_length(text.as.text, text.size) - leeway <= length) return *out = text, 1;
+    if (fraction) return llmc_render_fail(r, "truncate takes a whole number as length");
     size_t kept = llmc_text_offset(text.as.text, text.size, (size_t)(length - tail));
     if (!TRUTH(1)) {
         size_t space = kept;
@@ -268,6 +272,7 @@ FILTER(filter_xmlattr) {
 FILTER(filter_replace) {
     llmc_value text;
     llmc_value bound[3] = {*ARG(0), *ARG(1), *ARG(2)};
+    if (bound[2].type == LLMC_NONE) bound[2].type = LLMC_MISSING;
     llmc_args inner = {.values = bound, .n_positional = 3};
     if (!llmc_to_text(r, self, &text) || !llmc_to_text(r, ARG(0), &bound[0]) || !llmc_to_text(r, ARG(1), &bound[1])) return 0;
     return llmc_replace_text(r, &text, &inner, out);
@@ -323,7 +328,7 @@ FILTER(filter_join) {
     for (uint32_t i = 0; i < count; i++) {
         piece = items[i];
         if (!llmc_render_step(r, 0)) return 0;
-        if (!MISSING(1) && ARG(1)->type != LLMC_NONE && !llmc_path(r, &items[i], ARG(1), &piece)) return 0;
+        if (!MISSING(1) && ARG(1)->type != LLMC_NONE && !llmc_path(r, &items[i], ARG(1), &(llmc_value){0}, &piece)) return 0;
         if (!llmc_to_text(r, &piece, &pieces[i])) return 0;
     }
     llmc_text_init(&text, &r->arena);

@@ -2,6 +2,7 @@
  * value is to be written, and one writer for it. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/utf8.h"
@@ -14,12 +15,18 @@ typedef struct spec {
     uint32_t fill_size;
     char align; /* '<' '>' '^' '=', or 0 for the type's own */
     char sign;  /* '-' '+' ' ' */
+    char signs; /* 1: it was given */
     char group; /* ',' '_', or 0 */
     char type;  /* or 0 */
     int alternate;
+    int zeros;         /* numbers without an align are padded with zeros behind their sign */
     int64_t width;     /* in characters */
     int64_t precision; /* -1: none */
 } spec;
+
+static int holds(const char *set, char c) {
+    return c && strchr(set, c) != NULL;
+}
 
 static spec plain_spec(void) {
     return (spec){.fill = " ", .fill_size = 1, .sign = '-', .precision = -1};
@@ -47,17 +54,22 @@ static int write_text(llmc_render *r, llmc_text *text, const spec *s, const llmc
     return llmc_render_step(r, value->size * 8u);
 }
 
-/* Digits with a separator every n of them before the first character that is none. */
-static int group_digits(llmc_render *r, const spec *s, llmc_value *digits) {
+/* Digits with a separator every n of them before the first character that is none, and zeros in front up to a width. */
+static int group_digits(llmc_render *r, const spec *s, int64_t width, llmc_value *digits) {
     llmc_text grouped;
-    uint32_t whole = 0, every = strchr("bxXo", s->type ? s->type : 'd') ? 4 : 3;
-    if (!s->group) return 1;
-    while (whole < digits->size && ((digits->as.text[whole] >= '0' && digits->as.text[whole] <= '9') || every == 4)) whole++;
+    int64_t whole = 0, every = holds("bxXo", s->type) ? 4 : 3;
+    while (whole < digits->size && (every == 4 || (digits->as.text[whole] >= '0' && digits->as.text[whole] <= '9'))) whole++;
+    if (whole == 0) return 1; /* inf, nan */
+    width -= (int64_t)digits->size - whole;
+    int64_t n = width - width / (every + 1) - 1; /* not too many digits for that width; the last few one by one */
+    if (n < whole) n = whole;
+    while (n + (n - 1) / every < width) n++;
     llmc_text_init(&grouped, &r->arena);
-    for (uint32_t i = 0; i < digits->size; i++) {
-        if (i && i < whole && (whole - i) % every == 0) llmc_text_add(&grouped, &s->group, 1);
-        llmc_text_add(&grouped, digits->as.text + i, 1);
+    for (int64_t i = n; i > 0 && !grouped.failed; i--) {
+        llmc_text_add(&grouped, i > whole ? "0" : digits->as.text + (whole - i), 1);
+        if (i > 1 && (i - 1) % every == 0) llmc_text_add(&grouped, &s->group, 1);
     }
+    llmc_text_add(&grouped, digits->as.text + whole, (size_t)(digits->size - whole));
     return llmc_finish_text(r, &grouped, NULL, digits);
 }
 
@@ -65,10 +77,9 @@ static int write_number(llmc_render *r, llmc_text *text, const spec *s, int nega
     char head[8];
     snprintf(head, sizeof head, "%s%s", negative ? "-" : s->sign == '-' ? "" : s->sign == '+' ? "+" : " ", prefix);
     llmc_value before = llmc_value_literal(head);
-    if (s->group && s->fill[0] == '0' && s->align == '=')
-        return llmc_render_fail(r, "zeros and separators together are not supported");
-    if (!group_digits(r, s, &digits)) return 0;
-    add_padded(text, s, '>', &before, &digits);
+    const int inside = s->align == '=' || (s->zeros && !s->align), zeros = inside && s->fill[0] == '0' && s->fill_size == 1;
+    if (s->group && !group_digits(r, s, zeros ? s->width - before.size : 0, &digits)) return 0;
+    add_padded(text, s, inside ? '=' : '>', &before, &digits);
     return 1;
 }
 
@@ -81,8 +92,8 @@ static int write_int(llmc_render *r, llmc_text *text, const spec *s, int64_t int
     if (type == 'c') {
         size_t size = rest <= 0x10FFFF && integer >= 0 ? llmc_utf8_encode((uint32_t)rest, utf8) : 0;
         if (!size) return llmc_render_fail(r, "%%c takes the number of a character");
-        llmc_value character = llmc_value_text(utf8, size);
-        return write_text(r, text, s, &character);
+        llmc_value character = llmc_value_text(utf8, size), none = llmc_value_literal("");
+        return add_padded(text, s, '>', &none, &character), 1;
     }
     do digits[--at] = (type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[rest % base];
     while (rest /= base);
@@ -103,6 +114,21 @@ static size_t plain_point(char *text, size_t size) {
     return n;
 }
 
+/* Without a type, a number is written as by g, but the ".0" of a whole one must fit too: with an exponent where it just does
+ * not. Returns the size, or 0 if g will do. */
+static size_t with_exponent(const spec *s, double real, int precision, char *digits, size_t room) {
+    const int behind = precision > 0 ? precision - 1 : 0;
+    const int size = snprintf(digits, room, s->alternate ? "%#.*e" : "%.*e", behind, real);
+    const char *e = size > 0 && (size_t)size < room ? strchr(digits, 'e') : NULL;
+    if (s->type || !e || strtol(e + 1, NULL, 10) != behind) return 0;
+    const size_t tail = (size_t)size - (size_t)(e - digits), n = plain_point(digits, (size_t)size);
+    size_t kept = n - tail;
+    while (!s->alternate && behind && digits[kept - 1] == '0') kept--;
+    kept -= digits[kept - 1] == '.' && !s->alternate;
+    memmove(digits + kept, digits + n - tail, tail);
+    return kept + tail;
+}
+
 static int float_digits(llmc_render *r, const spec *s, double real, llmc_value *out) {
     char form[8] = "%.*", type = s->type ? s->type : 'g';
     int precision = s->precision < 0 ? 6 : (int)s->precision, at = 3, percent = type == '%';
@@ -112,8 +138,9 @@ static int float_digits(llmc_render *r, const spec *s, double real, llmc_value *
     size_t room = (size_t)precision + 330;
     char *digits = llmc_arena_text(&r->arena, room + 4);
     if (!digits) return llmc_render_memory(r);
-    int size = snprintf(digits, room, form, precision, percent ? real * 100 : real);
-    size_t n = plain_point(digits, size > 0 && (size_t)size < room ? (size_t)size : 0);
+    size_t n = with_exponent(s, real, precision, digits, room);
+    const int size = n ? 0 : snprintf(digits, room, form, precision, percent ? real * 100 : real);
+    if (!n) n = plain_point(digits, size > 0 && (size_t)size < room ? (size_t)size : 0);
     if (!s->type && n && strspn(digits, "0123456789") == n) memcpy(digits + n, ".0", 2), n += 2;
     if (percent) digits[n++] = '%';
     *out = llmc_value_text(digits, n);
@@ -143,19 +170,13 @@ static int parse_spec(const llmc_value *source, spec *s) {
     const char *at = source->as.text, *end = at + source->size;
     uint32_t c = 0;
     *s = plain_spec();
-    size_t first = at < end ? llmc_text_step(at, (size_t)(end - at), &c) : 0;
-    if (first && at + first < end && strchr("<>^=", at[first])) {
-        s->fill = at;
-        s->fill_size = (uint32_t)first;
-        at += first;
-    }
-    if (at < end && strchr("<>^=", *at)) s->align = *at++;
-    if (at < end && strchr("-+ ", *at)) s->sign = *at++;
+    const size_t first = at < end ? llmc_text_step(at, (size_t)(end - at), &c) : 0;
+    const int filled = first && at + first < end && holds("<>^=", at[first]);
+    if (filled) s->fill = at, s->fill_size = (uint32_t)first, at += first;
+    if (at < end && holds("<>^=", *at)) s->align = *at++;
+    if (at < end && holds("-+ ", *at)) s->sign = *at, s->signs = 1, at++;
     if (at < end && *at == '#') s->alternate = 1, at++;
-    if (at < end && *at == '0') {
-        if (!s->align) s->fill = "0", s->fill_size = 1, s->align = '=';
-        at++;
-    }
+    if (at < end && *at == '0' && !filled) s->fill = "0", s->zeros = 1;
     s->width = read_count(&at, end);
     if (at < end && (*at == ',' || *at == '_')) s->group = *at++;
     if (at < end && *at == '.') {
@@ -167,29 +188,39 @@ static int parse_spec(const llmc_value *source, spec *s) {
     return at == end;
 }
 
-static int holds(const char *set, char c) {
-    return c && strchr(set, c) != NULL;
+/* What a specification may ask of each type of value. */
+static int fits_text(const spec *s) {
+    return (!s->type || s->type == 's') && s->align != '=' && !s->signs && !s->group && !s->alternate;
+}
+
+static int fits_group(const spec *s) {
+    return !s->group || !s->type || holds("deEfFgG%", s->type) || (s->group == '_' && holds("boxX", s->type));
+}
+
+static int fits_int(const spec *s) {
+    const int character = s->type == 'c' && (s->signs || s->alternate);
+    return s->precision < 0 && (!s->type || holds("dbcoxXn", s->type)) && fits_group(s) && !character;
+}
+
+static int fits_float(const spec *s) {
+    return holds("eEfFgGn%", s->type) && fits_group(s);
 }
 
 int llmc_format_value(llmc_render *r, const llmc_value *value, const llmc_value *source, llmc_text *text) {
     spec s;
     llmc_value plain;
-    double real = 0;
     if (source->size == 0) {
         if (!llmc_to_text(r, value, &plain)) return 0;
         llmc_text_add(text, plain.as.text, plain.size);
         return 1;
     }
-    int known = parse_spec(source, &s);
-    if (value->type == LLMC_STRING) {
-        if (known && s.align == '=' && s.fill[0] == '0') s.align = '<'; /* "05": as Python, from 3.10 on */
-        known = known && (!s.type || s.type == 's') && s.align != '=' && s.sign == '-' && !s.group && !s.alternate;
-        if (known) return write_text(r, text, &s, value);
-    } else if (value->type == LLMC_INT || value->type == LLMC_BOOL) {
-        if (known && s.precision < 0 && (!s.type || holds("dbcoxXn", s.type))) return write_int(r, text, &s, value->as.integer);
-        if (known && holds("eEfFgG%", s.type)) return write_float(r, text, &s, (double)value->as.integer);
-    } else if (llmc_value_number(value, &real)) {
-        if (known && (!s.type || holds("eEfFgGn%", s.type))) return write_float(r, text, &s, real);
+    const int known = parse_spec(source, &s);
+    if (known && value->type == LLMC_STRING && fits_text(&s)) return write_text(r, text, &s, value);
+    if (known && (value->type == LLMC_INT || value->type == LLMC_BOOL)) {
+        if (fits_int(&s)) return write_int(r, text, &s, value->as.integer);
+        if (fits_float(&s)) return write_float(r, text, &s, (double)value->as.integer);
+    } else if (known && value->type == LLMC_FLOAT) {
+        if (fits_float(&s) || (!s.type && fits_group(&s))) return write_float(r, text, &s, value->as.real);
     }
     return llmc_render_fail(r, "format '%.*s' does not fit '%s'", llmc_width(source), source->as.text,
                             llmc_value_type_name(value));
@@ -211,18 +242,19 @@ static const llmc_value *named_argument(const llmc_args *args, const llmc_value 
     return NULL;
 }
 
-static int first_value(formatter *f, const llmc_value *name, llmc_value *out) {
+/* whole: nothing follows the name. Only such names count in what numbers the fields, as in string.Formatter. */
+static int first_value(formatter *f, const llmc_value *name, int whole, llmc_value *out) {
     int64_t number = f->automatic;
     const llmc_value *found = NULL;
     int digits = name->size && name->as.text[0] >= '0' && name->as.text[0] <= '9' &&
                  llmc_text_to_int(name->as.text, name->size, &number);
     if (f->mapping) {
         found = llmc_value_get(f->mapping, name);
-    } else if (digits || name->size == 0) {
-        if ((digits && f->automatic > 0) || (!digits && f->manual))
+    } else if (digits || (name->size == 0 && whole)) {
+        if (whole && ((digits && f->automatic > 0) || (!digits && f->manual)))
             return llmc_render_fail(f->r, "format() with numbered and unnumbered fields");
-        if (digits) f->manual = 1;
-        else f->automatic++;
+        if (!digits) f->automatic++;
+        else if (whole) f->manual = 1;
         found = number >= 0 && number < f->args->n_positional ? &f->args->values[number] : NULL;
     } else {
         found = named_argument(f->args, name);
@@ -238,7 +270,7 @@ static int field_value(formatter *f, const llmc_value *field, llmc_value *out) {
     uint32_t at = 0;
     while (at < field->size && s[at] != '.' && s[at] != '[') at++;
     llmc_value part = llmc_value_text(s, at);
-    if (!first_value(f, &part, out)) return 0;
+    if (!first_value(f, &part, at == field->size, out)) return 0;
     while (at < field->size) {
         int item = s[at] == '[';
         uint32_t from = ++at;

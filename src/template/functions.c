@@ -46,6 +46,7 @@ static int fn_dict(llmc_render *r, const llmc_value *self, const llmc_args *args
     if (!llmc_value_dict(&r->arena, 0, out)) return llmc_render_memory(r);
     if (args->n_positional) {
         const llmc_value *from = &args->values[0];
+        if (from->type == LLMC_UNDEFINED) return llmc_undefined_error(r, from);
         if (from->type != LLMC_DICT) {
             if (!add_pairs(r, from, out)) return 0;
         } else {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "template/text.h"
+#include "template/builtins.h"
 
 enum { MODE_DATA, MODE_TAG, MODE_BLOCK, MODE_PRINT, MODE_DONE };
 
@@ -167,7 +167,7 @@ static void read_number(llmc_lexer *lexer, llmc_token *token) {
     llmc_token_type type = LLMC_TOKEN_INT;
     if (at == from + 1 && s[from] == '0' && at < lexer->size && strchr("xXoObB", s[at])) {
         for (at++; at < lexer->size && (is_digit(s[at]) || (is_word(s[at]) && (unsigned char)s[at] < 128)); at++) {}
-    } else {
+    } else if (from == 0 || s[from - 1] != '.') { /* "a.0.1": items, no fraction */
         if (at < lexer->size && s[at] == '.' && has_digit(lexer, at + 1)) {
             at = skip_digits(lexer, at + 1);
             type = LLMC_TOKEN_FLOAT;
@@ -201,10 +201,24 @@ static void read_string(llmc_lexer *lexer, llmc_token *token) {
     advance(lexer, at + 1);
 }
 
+/* Bytes of the letter, number or underscore at an offset, or 0. */
+static size_t word_character(const llmc_lexer *lexer, size_t at) {
+    uint32_t c = 0;
+    if (at == lexer->size) return 0;
+    if ((unsigned char)lexer->source[at] < 128) return is_word(lexer->source[at]) || is_digit(lexer->source[at]);
+    llmc_value one = llmc_value_text(lexer->source + at, llmc_text_step(lexer->source + at, lexer->size - at, &c));
+    return llmc_text_all(&one, LLMC_CLASS_ALNUM) ? one.size : 0;
+}
+
 static void read_name(llmc_lexer *lexer, llmc_token *token) {
-    size_t at = lexer->at;
-    while (at < lexer->size && (is_word(lexer->source[at]) || is_digit(lexer->source[at]))) at++;
-    set(token, LLMC_TOKEN_NAME, lexer->line, lexer->source + lexer->at, at - lexer->at);
+    size_t at = lexer->at, bytes = 0;
+    while ((bytes = word_character(lexer, at)) != 0) at += bytes;
+    llmc_value name = llmc_value_text(lexer->source + lexer->at, at - lexer->at);
+    if (!llmc_text_all(&name, LLMC_CLASS_NAME)) {
+        fail(lexer, token, "unexpected character");
+        return;
+    }
+    set(token, LLMC_TOKEN_NAME, lexer->line, name.as.text, name.size);
     advance(lexer, at);
 }
 

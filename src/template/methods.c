@@ -360,9 +360,9 @@ METHOD(str_rsplit) {
 }
 
 METHOD(str_splitlines) {
-    int keep = args->values[0].type != LLMC_MISSING && llmc_value_truth(&args->values[0]);
+    int64_t keep = 0;
     const char *s = self->as.text;
-    if (!llmc_render_step(r, (size_t)self->size * 16)) return 0;
+    if (!llmc_want_int(r, ARG(0), 0, &keep) || !llmc_render_step(r, (size_t)self->size * 16)) return 0;
     if (!llmc_value_list(&r->arena, 0, LLMC_KIND_LIST, out)) return llmc_render_memory(r);
     for (size_t at = 0, after = 0; at < self->size; at += after) {
         size_t size = llmc_text_line(s + at, self->size - at, &after);

@@ -191,6 +191,15 @@ static int parse_block(llmc_parser *p, const char *const *ends, llmc_node **body
     return p->status == LLMCALL_OK;
 }
 
+/* The same for a body with variables of its own: whether an if block is open around it counts no more in it. */
+static int parse_scoped_block(llmc_parser *p, const char *const *ends, llmc_node **body) {
+    const uint32_t conditional = p->conditional;
+    p->conditional = 0;
+    const int ok = parse_block(p, ends, body);
+    p->conditional = conditional;
+    return ok;
+}
+
 static llmc_node *parse_if(llmc_parser *p, llmc_node *node) {
     static const char *const ENDS[] = {"elif", "else", "endif", NULL};
     llmc_node_list branches;
@@ -219,23 +228,29 @@ static llmc_node *parse_for(llmc_parser *p, llmc_node *node) {
     if (!node->a) return NULL;
     if (!llmc_parse_skip_name(p, "in")) return llmc_parse_unexpected(p, "'in'");
     if (!(node->b = llmc_parse_tuple(p, 0, 0))) return NULL;
+    const uint32_t conditional = p->conditional;
+    p->conditional = 0;
     if (llmc_parse_skip_name(p, "if") && !(node->e = llmc_parse_expression(p, 1))) return NULL;
+    p->conditional = conditional;
     node->op = (uint16_t)llmc_parse_skip_name(p, "recursive");
     p->loops++;
-    int ok = parse_block(p, ENDS, &node->c);
+    int ok = parse_scoped_block(p, ENDS, &node->c);
     p->loops--;
     if (!ok) return NULL;
-    if (llmc_parse_is_name(p, "else") && (!llmc_parse_next(p) || !parse_block(p, END, &node->d))) return NULL;
+    if (llmc_parse_is_name(p, "else") && (!llmc_parse_next(p) || !parse_scoped_block(p, END, &node->d))) return NULL;
     return llmc_parse_next(p) ? node : NULL;
 }
 
 /* Filters of a block: "trim|upper" without the first bar. */
 static int parse_filters(llmc_parser *p, llmc_node **filters) {
+    const uint32_t conditional = p->conditional;
     llmc_node_list list;
     llmc_node_list_init(&list);
+    p->conditional = 0;
     do {
         if (!llmc_node_list_add(&list, llmc_parse_filter(p))) return 0;
     } while (llmc_parse_skip_op(p, "|"));
+    p->conditional = conditional;
     *filters = list.first;
     return p->status == LLMCALL_OK;
 }
@@ -249,7 +264,7 @@ static llmc_node *parse_set(llmc_parser *p, llmc_node *node) {
     }
     node->type = LLMC_NODE_SET_BLOCK;
     if (llmc_parse_skip_op(p, "|") && !parse_filters(p, &node->b)) return NULL;
-    return parse_block(p, END, &node->c) && llmc_parse_next(p) ? node : NULL;
+    return parse_scoped_block(p, END, &node->c) && llmc_parse_next(p) ? node : NULL;
 }
 
 static int has_parameter(const llmc_node *list, const llmc_node *parameter) {
@@ -292,7 +307,7 @@ static int parse_macro_body(llmc_parser *p, llmc_node *macro, const char *end) {
     p->loops = p->conditional = 0;
     int ok = parse_block(p, ends, &macro->c) && llmc_parse_next(p);
     macro->op = p->macro_flags;
-    p->macro_flags = outer;
+    p->macro_flags = (uint16_t)(outer | macro->op); /* what it speaks of counts for the macros around it too, as in jinja2 */
     p->loops = loops;
     p->conditional = conditional;
     return ok;
@@ -314,22 +329,23 @@ static llmc_node *parse_call_block(llmc_parser *p, llmc_node *node) {
     while (last && last->next) last = last->next;
     if (p->status == LLMCALL_OK && (!last || last->type != LLMC_NODE_CALL))
         return llmc_parse_fail(p, node->line, "expected a call");
-    macro->value = llmc_value_literal("caller");
+    macro->value = llmc_value_none();
     node->b = macro;
     return call && parse_macro_body(p, macro, "endcall") ? node : NULL;
 }
 
 static llmc_node *parse_filter_block(llmc_parser *p, llmc_node *node) {
     static const char *const END[] = {"endfilter", NULL};
-    return llmc_parse_next(p) && parse_filters(p, &node->b) && parse_block(p, END, &node->c) && llmc_parse_next(p) ? node
-                                                                                                                   : NULL;
+    return llmc_parse_next(p) && parse_filters(p, &node->b) && parse_scoped_block(p, END, &node->c) && llmc_parse_next(p)
+               ? node
+               : NULL;
 }
 
 static llmc_node *parse_generation(llmc_parser *p, llmc_node *node) {
     static const char *const END[] = {"endgeneration", NULL};
     uint32_t loops = p->loops;
     p->loops = 0;
-    int ok = llmc_parse_next(p) && parse_block(p, END, &node->c) && llmc_parse_next(p);
+    int ok = llmc_parse_next(p) && parse_scoped_block(p, END, &node->c) && llmc_parse_next(p);
     p->loops = loops;
     return ok ? node : NULL;
 }
@@ -347,7 +363,21 @@ static llmc_node *parse_with(llmc_parser *p, llmc_node *node) {
             return NULL;
     }
     node->a = list.first;
-    return parse_block(p, END, &node->c) && llmc_parse_next(p) ? node : NULL;
+    return parse_scoped_block(p, END, &node->c) && llmc_parse_next(p) ? node : NULL;
+}
+
+/* What {{ }} prints, several values one behind the other. */
+static llmc_node *parse_print_tag(llmc_parser *p, llmc_node *node) {
+    llmc_node_list list;
+    llmc_node_list_init(&list);
+    node->a = llmc_parse_node(p, LLMC_NODE_CONCAT, node->line);
+    if (!node->a || !llmc_parse_next(p)) return NULL;
+    while (p->token.type != LLMC_TOKEN_BLOCK_END) {
+        if (list.first && !llmc_parse_expect_op(p, ",")) return NULL;
+        if (!llmc_node_list_add(&list, llmc_parse_expression(p, 1))) return NULL;
+    }
+    node->a->a = list.first;
+    return node;
 }
 
 static llmc_node *parse_jump(llmc_parser *p, llmc_node *node) {
@@ -364,6 +394,7 @@ static const struct {
     {"if", LLMC_NODE_IF, parse_if},
     {"for", LLMC_NODE_FOR, parse_for},
     {"set", LLMC_NODE_SET, parse_set},
+    {"print", LLMC_NODE_PRINT, parse_print_tag},
     {"macro", LLMC_NODE_MACRO, parse_macro},
     {"call", LLMC_NODE_CALL_BLOCK, parse_call_block},
     {"filter", LLMC_NODE_FILTER_BLOCK, parse_filter_block},

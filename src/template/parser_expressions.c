@@ -221,10 +221,20 @@ static llmc_node *parse_argument(llmc_parser *p) {
     return keyword->a ? keyword : NULL;
 }
 
+/* Positional ones, then those by name, with one *list and one **dict, in jinja2's order. */
+static int follows(const llmc_node *argument, int *seen) {
+    enum { NAMED = 1, LIST = 2, DICT = 4 };
+    const int spread = argument->type == LLMC_NODE_SPREAD, named = argument->type == LLMC_NODE_KEYWORD;
+    const int kind = named ? NAMED : !spread ? 0 : argument->op ? DICT : LIST;
+    const int after = *seen & (kind == 0 ? NAMED | LIST | DICT : kind == LIST ? LIST | DICT : DICT);
+    *seen |= kind;
+    return !after;
+}
+
 /* "(...)" with the token at its bracket. *arguments: the list, perhaps NULL. */
 static int parse_arguments(llmc_parser *p, llmc_node **arguments) {
     llmc_node_list list;
-    int named = 0;
+    int seen = 0;
     llmc_node_list_init(&list);
     if (!llmc_parse_expect_op(p, "(")) return 0;
     while (!llmc_parse_is_op(p, ")")) {
@@ -232,9 +242,7 @@ static int parse_arguments(llmc_parser *p, llmc_node **arguments) {
         if (llmc_parse_is_op(p, ")")) break;
         llmc_node *argument = parse_argument(p);
         if (!argument) return 0;
-        int by_name = argument->type == LLMC_NODE_KEYWORD || (argument->type == LLMC_NODE_SPREAD && argument->op);
-        if (named && !by_name) return llmc_parse_fail(p, argument->line, "argument by position after one by name"), 0;
-        named |= by_name;
+        if (!follows(argument, &seen)) return llmc_parse_fail(p, argument->line, "an argument that must come earlier"), 0;
         llmc_node_list_add(&list, argument);
     }
     *arguments = list.first;
@@ -305,10 +313,22 @@ static llmc_node *parse_call(llmc_parser *p) {
     return call && parse_arguments(p, &call->a) ? call : NULL;
 }
 
-static llmc_node *unknown(llmc_parser *p, llmc_node *node, const char *what) {
-    if (p->conditional) return node;
-    int size = node->value.size < 80 ? (int)node->value.size : 80;
-    return llmc_parse_fail(p, node->line, "unknown %s '%.*s'", what, size, node->value.as.text);
+/* 0 where an unknown filter or test is an error. */
+static int may_be_unknown(llmc_parser *p, const llmc_node *node) {
+    if (node->builtin || p->conditional) return 1;
+    const char *what = node->type == LLMC_NODE_TEST ? "test" : "filter";
+    if (p->expressions) p->unknown = node;
+    else llmc_parse_fail(p, node->line, "unknown %s '%.*s'", what, llmc_width(&node->value), node->value.as.text);
+    return p->status == LLMCALL_OK;
+}
+
+/* "a.b" names a filter or test too, though none that exists. */
+static int skip_dotted(llmc_parser *p, llmc_node *node) {
+    while (llmc_parse_skip_op(p, ".")) {
+        if (!llmc_parse_named_node(p, node->type, "a name")) return 0;
+        node->builtin = NULL;
+    }
+    return p->status == LLMCALL_OK;
 }
 
 /* The token is at the filter's name. */
@@ -316,7 +336,8 @@ llmc_node *llmc_parse_filter(llmc_parser *p) {
     llmc_node *node = llmc_parse_named_node(p, LLMC_NODE_FILTER, "a filter's name");
     if (!node) return NULL;
     node->builtin = llmc_filter_find(&node->value);
-    if (!node->builtin && !unknown(p, node, "filter")) return NULL;
+    if (!skip_dotted(p, node)) return NULL;
+    if (!may_be_unknown(p, node)) return NULL;
     if (llmc_parse_is_op(p, "(") && !parse_arguments(p, &node->a)) return NULL;
     return node;
 }
@@ -337,7 +358,8 @@ static llmc_node *parse_test(llmc_parser *p) {
     if (!node) return NULL;
     node->op = negated;
     node->builtin = llmc_test_find(&node->value);
-    if (!node->builtin && !unknown(p, node, "test")) return NULL;
+    if (!skip_dotted(p, node)) return NULL;
+    if (!may_be_unknown(p, node)) return NULL;
     if (llmc_parse_is_op(p, "(")) return parse_arguments(p, &node->a) ? node : NULL;
     if (!starts_test_argument(p)) return node;
     if (llmc_parse_is_name(p, "is")) return llmc_parse_fail(p, node->line, "tests cannot be chained with 'is'");
@@ -472,13 +494,17 @@ static llmc_node *parse_ternary(llmc_parser *p, llmc_node *value) {
 }
 
 llmc_node *llmc_parse_expression(llmc_parser *p, int ternary) {
+    const llmc_node *unknown = p->unknown;
     if (!llmc_parse_enter(p)) return llmc_parse_leave(p, NULL);
+    p->expressions++;
     llmc_node *node = parse_level(p, LEVEL_OR);
     while (ternary && node && llmc_parse_is_name(p, "if")) {
+        p->unknown = unknown;
         p->conditional++;
         node = parse_ternary(p, node);
         p->conditional--;
     }
+    if (--p->expressions == 0 && p->unknown && !may_be_unknown(p, p->unknown)) return llmc_parse_leave(p, NULL);
     return llmc_parse_leave(p, node);
 }
 

@@ -21,8 +21,10 @@ typedef struct llmc_parser {
     llmc_lexer lexer;
     llmc_token token; /* the one to look at */
     uint32_t depth;
-    uint32_t loops;       /* for blocks open around, inside the nearest macro */
-    uint32_t conditional; /* if blocks and inline ifs open around: unknown filters there fail when reached, as in jinja2 */
+    uint32_t loops;           /* for blocks open around, inside the nearest macro */
+    uint32_t conditional;     /* if blocks and inline ifs open around: unknown filters there fail when reached, as in jinja2 */
+    uint32_t expressions;     /* open around */
+    const llmc_node *unknown; /* a filter or test that fails here unless an "if" is still to follow its expression */
     int in_for_target;
     uint16_t macro_flags;  /* special names seen since the nearest macro began */
     llmc_interned **names; /* LLMC_NAME_SLOTS chains */

@@ -23,7 +23,7 @@ typedef struct llmc_template llmc_template;
 
 /* Compiles UTF-8 source. On success *out is the caller's, to be destroyed; on failure it is NULL. LLMCALL_E_TEMPLATE with
  * param "chat_template" and a message that begins with the line ("line 12: unknown filter 'foo'"), LLMCALL_E_UTF8, or
- * LLMCALL_E_NO_MEMORY. An unknown filter or test inside an if block, or in the condition or else part of an inline if, fails
+ * LLMCALL_E_NO_MEMORY. An unknown filter or test inside an inline if, or an if block without a loop or the like between, fails
  * only when a render reaches it (with its line), as in jinja2; elsewhere it fails here. The env must outlive the template. */
 llmcall_status llmc_template_compile(const llmc_env *env, const char *source, size_t size, llmc_template **out,
                                      llmcall_error *error);

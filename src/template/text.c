@@ -130,6 +130,13 @@ const char *llmc_text_backwards(llmc_arena *arena, const char *text, size_t size
     return copy;
 }
 
+/* White space around numbers is C's. Returns the end of what is left. */
+static size_t trim_number(const char *text, size_t size, size_t *from) {
+    for (*from = 0; *from < size && (text[*from] == ' ' || (text[*from] >= '\t' && text[*from] <= '\r'));) ++*from;
+    while (size > *from && (text[size - 1] == ' ' || (text[size - 1] >= '\t' && text[size - 1] <= '\r'))) size--;
+    return size;
+}
+
 static int digit_of(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     c = (char)(c | 32);
@@ -143,8 +150,7 @@ static int prefix_base(const char *text, size_t size) {
 }
 
 int llmc_text_to_int_of(const char *text, size_t size, int base, int64_t *integer) {
-    size_t from = llmc_text_space_prefix(text, size);
-    size_t end = size - llmc_text_space_suffix(text + from, size - from);
+    size_t from, end = trim_number(text, size, &from);
     int negative = from < end && text[from] == '-';
     if (from < end && (text[from] == '-' || text[from] == '+')) from++;
     int prefix = prefix_base(text + from, end - from);
@@ -178,51 +184,64 @@ static int named_float(const char *text, size_t size, double *real) {
     return 1;
 }
 
-static int digit_before(const char *text, size_t at) {
-    return at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9';
+/* A number's digits without point or underscores, and the power of ten that they lack: what strtod() rounds right in any
+ * locale. No double needs more than 767 digits to be told from its neighbours; of those beyond, one stands for all. */
+enum { MAX_DIGITS = 780 };
+typedef struct decimal {
+    char text[MAX_DIGITS + 24];
+    size_t n;
+    long scale;
+} decimal;
+
+static void add_digit(decimal *d, char digit, int behind_point) {
+    if (d->n < MAX_DIGITS) {
+        if (d->n || digit != '0') d->text[d->n++] = digit;
+        d->scale -= behind_point;
+        return;
+    }
+    if (digit != '0') d->text[MAX_DIGITS - 1] = '1'; /* what is dropped is not nothing */
+    d->scale += !behind_point;
 }
 
-/* Digits up to the 19th count, the rest only scales: right to the last bit for what templates write, whatever the locale. */
+/* Digits from an offset on, with single underscores between them; the offset behind them, or SIZE_MAX where an underscore stands
+ * elsewhere. */
+static size_t read_digits(const char *text, size_t at, size_t end, decimal *d, int behind_point) {
+    for (size_t from = at; at < end && ((text[at] >= '0' && text[at] <= '9') || text[at] == '_'); at++) {
+        if (text[at] != '_') add_digit(d, text[at], behind_point);
+        else if (at == from || text[at - 1] == '_' || at + 1 == end || text[at + 1] < '0' || text[at + 1] > '9')
+            return SIZE_MAX;
+    }
+    return at;
+}
+
+static size_t read_exponent(const char *text, size_t at, size_t end, long *exponent) {
+    decimal d = {.n = 0};
+    const int down = at < end && text[at] == '-';
+    at += at < end && (text[at] == '-' || text[at] == '+');
+    if (at == end || text[at] < '0' || text[at] > '9') return SIZE_MAX;
+    at = read_digits(text, at, end, &d, 0);
+    for (size_t i = 0; i < d.n && *exponent < 100000; i++) *exponent = *exponent * 10 + d.text[i] - '0';
+    if (down) *exponent = -*exponent;
+    return at;
+}
+
 int llmc_text_to_float(const char *text, size_t size, double *real) {
-    size_t at = llmc_text_space_prefix(text, size);
-    size_t end = size - llmc_text_space_suffix(text + at, size - at);
-    int negative = at < end && text[at] == '-', point = 0, digits = 0;
-    long scale = 0, exponent = 0;
-    uint64_t mantissa = 0;
-    if (at < end && (text[at] == '-' || text[at] == '+')) at++;
+    decimal d = {.n = 0};
+    size_t at;
+    const size_t end = trim_number(text, size, &at);
+    const int negative = at < end && text[at] == '-';
+    long exponent = 0;
+    at += at < end && (text[at] == '-' || text[at] == '+');
     if (named_float(text + at, end - at, real)) return *real = negative ? -*real : *real, 1;
-    for (; at < end && ((text[at] >= '0' && text[at] <= '9') || text[at] == '_' || (text[at] == '.' && !point)); at++) {
-        if (text[at] == '_') {
-            if (!digit_before(text, at) || at + 1 == end || text[at + 1] < '0' || text[at + 1] > '9') return 0;
-            continue;
-        }
-        if (text[at] == '.') {
-            point = 1;
-            continue;
-        }
-        digits = 1;
-        if (mantissa < UINT64_C(1000000000000000000)) {
-            mantissa = mantissa * 10 + (uint64_t)(text[at] - '0');
-            scale -= point;
-        } else {
-            scale += !point;
-        }
-    }
-    if (!digits) return 0;
-    if (at < end && (text[at] == 'e' || text[at] == 'E')) {
-        int down = ++at < end && text[at] == '-';
-        if (at < end && (text[at] == '-' || text[at] == '+')) at++;
-        if (at == end) return 0;
-        for (; at < end && text[at] >= '0' && text[at] <= '9'; at++)
-            exponent = exponent < 100000 ? exponent * 10 + text[at] - '0' : exponent;
-        scale += down ? -exponent : exponent;
-    }
+    const size_t whole = read_digits(text, at, end, &d, 0), point = whole < end && text[whole] == '.';
+    const size_t rest = point ? read_digits(text, whole + 1, end, &d, 1) : whole;
+    if (whole == SIZE_MAX || rest == SIZE_MAX || rest - at == point) return 0;
+    at = rest;
+    if (at < end && (text[at] == 'e' || text[at] == 'E')) at = read_exponent(text, at + 1, end, &exponent);
     if (at != end) return 0;
-    long double value = (long double)mantissa;
-    for (; scale > 0 && value > 0 && value < 1e4000L; scale--) value *= 10;
-    long double divisor = 1;
-    for (; scale < 0 && divisor < 1e4000L; scale++) divisor *= 10;
-    *real = (double)(value / divisor);
+    if (d.n == 0) d.text[d.n++] = '0';
+    snprintf(d.text + d.n, sizeof d.text - d.n, "e%ld", d.scale + exponent);
+    *real = strtod(d.text, NULL);
     if (negative) *real = -*real;
     return 1;
 }
@@ -374,7 +393,8 @@ static const char *add_object(llmc_text *text, const llmc_value *value, int dept
     } else if (value->type == LLMC_MACRO) {
         const llmc_value *name = &value->as.macro->node->value;
         llmc_text_add_literal(text, "<Macro ");
-        add_quoted(text, name, 0, ascii);
+        if (name->type == LLMC_STRING) add_quoted(text, name, 0, ascii);
+        else llmc_text_add_literal(text, "anonymous");
         llmc_text_add_literal(text, ">");
     } else {
         failed = "a function cannot be printed";

@@ -10,6 +10,7 @@ enum {
     MAX_WORD = 100,     /* characters; BERT takes a longer word for unknown */
     MAX_DECOMPOSED = 32 /* code points that one character can become */
 };
+#define SPACE_MARK "\xe2\x96\x81"
 enum { DROPPED, BLANK, MARK, ALONE, PART };
 
 typedef struct word {
@@ -25,6 +26,7 @@ typedef struct word {
 static size_t longest_token(const word *w, uint32_t node, size_t at, int32_t *id) {
     const llmc_trie *trie = &w->tokenizer->trie;
     size_t end = at;
+    if (node == LLMC_TRIE_ROOT && w->size - at >= 3 && memcmp(w->text + at, SPACE_MARK, 3) == 0) return at; /* begins words */
     for (size_t i = at; i < w->size && node != LLMC_TRIE_NONE; i++) {
         node = llmc_trie_child(trie, node, (uint8_t)w->text[i]);
         if (node == LLMC_TRIE_NONE || trie->ids[node] < 0) continue;
@@ -141,7 +143,7 @@ static llmcall_status put(word *w, uint32_t c) {
 llmcall_status llmc_wordpiece_encode(const llmc_tokenizer *t, llmc_merger *m, const char *text, size_t size) {
     word w = {.tokenizer = t, .merger = m, .start = LLMC_TRIE_ROOT};
     llmcall_status status = LLMCALL_OK;
-    for (const char *mark = "\xe2\x96\x81"; *mark && w.start != LLMC_TRIE_NONE; mark++)
+    for (const char *mark = SPACE_MARK; *mark && w.start != LLMC_TRIE_NONE; mark++)
         w.start = llmc_trie_child(&t->trie, w.start, (uint8_t)*mark);
     for (size_t at = 0; at < size && !status;) {
         uint32_t c = 0xfffd; /* for a part of a character, which a special token may leave */

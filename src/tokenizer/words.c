@@ -2,12 +2,13 @@
  * DeepSeek V3. */
 #include "tokenizer/rules.h"
 
-/* The size of 's 't 're 've 'm 'll 'd at p, or 0. fold: 0x20 where capitals count too, else 0. */
+/* The size of 's 't 're 've 'm 'll 'd at p, or 0. fold: 0x20 where capitals count too, and U+017F, the long s; else 0. */
 static inline size_t suffix_size(const uint8_t *p, const uint8_t *end, uint8_t fold) {
     if (*p != '\'' || end - p < 2) return 0;
     const uint8_t a = p[1] | fold;
     if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
     if (end - p < 3) return 0;
+    if (fold && p[1] == 0xc5 && p[2] == 0xbf) return 3;
     const uint8_t b = p[2] | fold;
     return ((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }

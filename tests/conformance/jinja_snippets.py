@@ -11,6 +11,38 @@ VARIABLES = {
 }
 
 GROUPS = {
+    "found by the grammar": r"""
+{{ nested.0.1 }} {{ nested[0].1.0 }} {{ p.0.tags.1 }} {{ 1e1_0 }} {{ 1e300 }} {{ 123456789012345678901234567890.5 }} {{ '1e-310'|float }}
+{{ x }}|{{　s }}
+{{ “a” }}
+{{ x² }}
+{{ '١٢'|int }} {{ '１.5'|float }} {{ '\u20031٢\xa0'|int }} {{ '7\x1c'|int }} {{ '五'.isnumeric() }}{{ '五a'.isnumeric() }}{{ '五'.isdigit() }} {{ '9'|int(5, 1) }} {{ '9'|int(5, 'x') }}
+{{ (1e308 * 10)|int }}
+{{ '{:010,}|{:08,}|{:+09,}|{:06,.1f}|{:012_x}|{:#012_b}|{:09,.2f}'.format(1234, 1234, 1234, 1234.5, 65535, 5, -1234.5) }} {{ '{:<08}|{:*<08}|{:5c}|{:.6}|{:.6}|{:#.6}'.format(42, 42, 65, 100000.0, 99999.0, 100000.0) }} {% set x = 1e308 %}{{ '{:08,}'.format(x * 10) }}
+{{ '{:,x}'.format(1) }}
+{{ '{:+c}'.format(65) }}
+{{ '{:+}'.format('a') }}
+{{ '{0.real}{}'.format('a') }}
+{{ p|map(attribute='zip.code', default='-')|join }} {{ p|map(attribute='zip', default=none)|list }} {{ [{'a,b': 1}]|groupby('a,b')|list }}
+{{ l|sort(nope) }}
+{{ l|sort('x') }}
+{{ d|dictsort(reverse=none) }}
+{{ dict(nope) }}
+{{ 'a'.zfill(none) }}
+{{ 'a b'.split(' ', none) }}
+{{ lines.splitlines('x') }}
+{{ l|batch(-1)|list }} {{ l|batch(0)|list }} {{ l|slice(-1)|list }} {{ l|batch(2.0)|list }} {{ 1.5|round(400) }} {{ 1.5|round(-400) }} {{ 12.34|round(1.0, 'floor') }} {{ s|truncate(1e3) }} {{ s|truncate(5, true, '', none) }}
+{% print 1, s ~ 'x', none %}{% print %}
+{% macro m(a, b=a, c=d) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(1) }}{{ m(1, c=2) }}{% macro m2(x=y, y=1) %}{{ x }}{{ y }}{% endmacro %}{{ m2() }}{{ m2(y=5) }}
+{% macro m() %}{{ kwargs|list }}{{ kwargs.caller }}{% endmacro %}{% call m(a=1) %}{% endcall %}{% macro o() %}{% macro i() %}{{ caller() }}{% endmacro %}o{% endmacro %}{% call o() %}{% endcall %}
+{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(a=1, *l) }}{{ m(*l, **d) }}
+{{ dict(*[], *[]) }}
+{{ range(*l, 1) }}
+{{ s|a.b if false }}{{ s|a.b if false else 1 }}{{ 1 if true else s|nope }}
+{{ (s|nope) ~ (1 if true) }}
+{% if false %}{% for x in l %}{{ x|nope }}{% endfor %}{% endif %}
+{% if false %}{% set x | nope %}{% endset %}{% endif %}
+""",
     "numbers": r"""
 {{ 1 }} {{ -1 }} {{ +1 }} {{ 1_000 }} {{ 0x1F }} {{ 0b101 }} {{ 0o17 }} {{ 00 }} {{ 1e3 }} {{ 1.5e-7 }} {{ 1_0.2_5 }} {{ 2.0 }}
 {{ 1e15 }} {{ 1e16 }} {{ 123456789012345678.0 }} {{ 0.0001 }} {{ 0.00001 }} {{ 1.0e100 }} {{ -0.0 }} {{ 3.14159 }} {{ 1e22 }} {{ 1e-5 }}
@@ -597,10 +629,8 @@ REFUSED = r"""
 {{ 4611686018427387904 * 2 }}
 {{ -9223372036854775807 - 2 }}
 {{ 1e30|int }}
-{{ '١٢'|int }}
 {{ s.encode() }}
 {{ s.translate({}) }}
-{{ '{:010,}'.format(1234) }}
 {% autoescape true %}{{ '<' }}{% endautoescape %}
 {% block a %}x{% endblock %}
 {{ l|map('string') }}

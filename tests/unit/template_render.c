@@ -95,7 +95,7 @@ static const expectation PRINTS[] = {
      "TrueTrueTrueTrueTrueFalse"},
     {"{{ strftime_now('%d %b %Y %H:%M') }}{{ bos_token }}{{ add_generation_prompt }}", "31 May 2024 16:08<s>True"},
     {"{% if false %}{{ 1|nosuch }}{% endif %}ok", "ok"},
-    {"{{ 'a' if true else 1|nosuch }}{{ 'b' if true or 1 is nosuch }}", "ab"},
+    {"{{ 'a' if true else 1|nosuch }}{{ 'b' if true or 1 is nosuch }}{{ 1|nosuch if false }}", "ab"},
 };
 
 static void test_prints(void **state) {
@@ -119,7 +119,8 @@ static const expectation FAILURES[] = {
     {"{% if true %}\n{{ 1|nosuch }}{% endif %}", "line 2: unknown filter 'nosuch'"},
     {"\n{{ 'a' if 1|nosuch else 'b' }}", "line 2: unknown filter 'nosuch'"},
     {"\n{{ 'a' if false else 1 is nosuch }}", "line 2: unknown test 'nosuch'"},
-    {"{{ 1|nosuch if false }}", "line 1: unknown filter 'nosuch'"},
+    {"{{ 1|nosuch if true }}", "line 1: unknown filter 'nosuch'"},
+    {"{% if false %}{% for x in 'a' %}{{ x|nosuch }}{% endfor %}{% endif %}", "line 1: unknown filter 'nosuch'"},
     {"{% if x %}\n", "line 1: the template ends before 'elif'"},
     {"{{ 'abc }}", "line 1: string without an end"},
     {"{{ (1] }}", "line 1: closing bracket without its opening one"},

@@ -44,6 +44,7 @@ static void words_are_spelled_with_the_longest_tokens(void **state) {
     assert_pieces(&v, "aff affb", " aff| aff|b");
     assert_pieces(&v, "unx un", "[UNK]| un"); /* as a whole */
     assert_pieces(&v, "xyz", "[UNK]");
+    assert_pieces(&v, "un" MARK "un", "[UNK]"); /* which begins a word in GGUF alone */
     assert_pieces(&v, "", "");
 }
 
