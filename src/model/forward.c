@@ -39,7 +39,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
     size_t mixed = t * larger(llmc_mixer_floats(h), h->arch->gated_query ? 2 * q : h->arch->gated_output ? q : 0);
     size_t recurred = h->recurrent.n_layers ? llmc_mixer_width(h) : 0;
     int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary || h->experts.sum_scale != 1;
-    int beside = h->arch->experts_beside || h->arch->streams;
+    int beside = h->arch->experts_beside || h->arch->streams || h->arch->encoder;
     const size_t all[LLMC_ACTIVATIONS] = {
         t * h->width * (h->arch->streams ? LLMC_STREAMS : 1),
         t * h->rope.n_rot,
@@ -299,9 +299,9 @@ static void add_qkv(writer *w, uint32_t layer, uint32_t n_tokens) {
     clamp_rows(w, n_tokens, kv, w->a->k);
     clamp_rows(w, n_tokens, kv, w->a->v);
     if (h->arch->value_norm && l->wk) add_normed_values(w, layer, n_tokens);
-    if (h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW) {
-        llmc_write_norm(w, n_tokens, q, l->q_norm, NULL, w->a->q, w->a->q);
-        llmc_write_norm(w, n_tokens, kv, l->k_norm, NULL, w->a->k, w->a->k);
+    if (h->arch->head_norm_kind == LLMC_HEAD_NORM_ROW && l->q_norm && l->k_norm) {
+        llmc_write_norm(w, n_tokens, q, l->q_norm, l->q_norm_bias, w->a->q, w->a->q);
+        llmc_write_norm(w, n_tokens, kv, l->k_norm, l->k_norm_bias, w->a->k, w->a->k);
     }
     llmc_write_rope_store(w, layer);
 }
@@ -407,6 +407,7 @@ static uint32_t attended_width(const llmc_hparams *h, uint32_t layer) {
 static void add_out(writer *w, uint32_t layer, const layer_rows *r) {
     const llmc_hparams *h = w->h;
     const llmc_layer *l = layer_of(w, layer);
+    if (l->attn_sum_norm_2) llmc_write_norm(w, r->n, h->width, NULL, NULL, r->x, w->a->sum);
     if (h->layer[layer] & LLMC_LAYER_ATTENDS) {
         llmc_op_matmul *m = llmc_write_residual(w, r->n, attended_width(h, layer), r->attended, l->wo, l->bo, l->attn_post_norm,
                                                 l->wo_scale, r->x);
@@ -419,6 +420,9 @@ static void add_out(writer *w, uint32_t layer, const layer_rows *r) {
         (void)llmc_write_residual(w, r->n, llmc_mixer_width(h), r->recurred, l->mixer_out, NULL, l->attn_post_norm, NULL, r->x);
     }
     add_norm_of_sum(w, r->n, l->attn_sum_norm, l->attn_sum_norm_bias, r->x);
+    if (!l->attn_sum_norm_2) return;
+    llmc_write_norm(w, r->n, h->width, NULL, NULL, w->a->sum, r->x)->accumulate = 1;
+    add_norm_of_sum(w, r->n, l->attn_sum_norm_2, l->attn_sum_norm_2_bias, r->x);
 }
 
 /* x += norm((gelu(gate . x) * the layer's input) . out^T); rows are all tokens. */

@@ -20,7 +20,7 @@ typedef union llmc_activations {
         float *gate, *up;     /* (T, n_ff), or (T * n_used, n_ff of experts) by slot */
         float *normed;        /* (T, width) what router and experts read */
         float *branch;        /* (T, width) what is added to x, where it is normed or scaled first */
-        float *sum;           /* (T, width) of a feed-forward and the experts beside it */
+        float *sum;           /* (T, width) what is added up, or kept, beside x */
         float *streams;       /* of AltUp, see streams.c */
         float *layer_inputs;  /* (T, n_layers, layer_embedding) a token's embedding in each layer */
         float *layer_proj;    /* the same, of what is added to it */

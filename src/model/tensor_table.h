@@ -82,7 +82,8 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(OUTPUT_BIAS, a->output_bias)                                                                                          \
     NEED(ATTN_NORM, if_there(a->pre_norm != LLMC_PRE_NORM_NONE && !a->bare_norms && !idle, attn_norm))                         \
     NEED(ATTN_NORM_2, if_there(a->pre_norm == LLMC_PRE_NORM_SHARED, LLMC_OPTIONAL))                                            \
-    NEED(NORM_BIAS, a->norm_bias)                                                                                              \
+    NEED(SUM_NORM_2, if_there(a->encoder && a->alibi != LLMC_ABSENT, LLMC_OPTIONAL))                                           \
+    NEED(NORM_BIAS, a->norm_bias) \
     NEED(FFN_NORM, if_there(!a->ffn_norm_named_post && !a->ffn_norm_bare, ffn_norm))                                           \
     NEED(FFN_NORM_BARE, if_there(a->ffn_norm_bare, ffn_norm))                                                                  \
     NEED(FFN_NORM_BIAS, ffn_norm == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn_norm))            \
@@ -102,6 +103,7 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(OUT_BIAS, if_there(attends, a->out_bias))                                                                             \
     NEED(HEAD_NORM, if_there(attends && kind <= LLMC_HEAD_NORM_TURNED, a->head_norm))                                          \
     NEED(KEY_NORM, if_there(attends && kind <= LLMC_HEAD_NORM_TURNED && own_kv, a->head_norm))                                 \
+    NEED(ROW_NORM_BIAS, if_there(attends &&kind == LLMC_HEAD_NORM_ROW && a->layer_norm, LLMC_OPTIONAL))                        \
     NEED(ROW_NORM, if_there(attends && kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                              \
     NEED(EACH_NORM, if_there(attends && kind >= LLMC_HEAD_NORM_EACH, a->head_norm))                                            \
     NEED(OUT_GATE, required_if(attends && a->gated_output))                                                                    \

@@ -13,16 +13,19 @@ typedef struct llmc_layer {
     float *attn_norm_bias; /* (width), as every norm's */
     float *attn_norm_2;    /* (width) Falcon's: what attention reads, where the feed-forward reads attn_norm */
     float *attn_norm_2_bias;
-    float *attn_post_norm;     /* (width) of what attention adds */
-    llmc_weight *wq, *wk, *wv; /* (q, width), (kv, width), (kv, width) */
-    float *bq, *bk, *bv;       /* (q), (kv), (kv) */
-    float *q_norm, *k_norm;    /* (head_dim), (q) and (kv), or (heads, head_dim): llmc_head_norm */
-    float *sinks;              /* (n_heads) */
-    llmc_weight *out_gate;     /* (q, width) */
-    llmc_weight *wo;           /* (width, q) */
-    float *bo;                 /* (width) */
-    float *attn_sum_norm;      /* (width) of x once attention was added; NULL: none */
+    float *attn_post_norm;            /* (width) of what attention adds */
+    llmc_weight *wq, *wk, *wv;        /* (q, width), (kv, width), (kv, width) */
+    float *bq, *bk, *bv;              /* (q), (kv), (kv) */
+    float *q_norm, *k_norm;           /* (head_dim), (q) and (kv), or (heads, head_dim): llmc_head_norm */
+    float *q_norm_bias, *k_norm_bias; /* (q), (kv) of layer norms of all heads; NULL: none */
+    float *sinks;                     /* (n_heads) */
+    llmc_weight *out_gate;            /* (q, width) */
+    llmc_weight *wo;                  /* (width, q) */
+    float *bo;                        /* (width) */
+    float *attn_sum_norm;             /* (width) of x once attention was added; NULL: none */
     float *attn_sum_norm_bias;
+    float *attn_sum_norm_2; /* (width) of that and the layer's input together; NULL: none */
+    float *attn_sum_norm_2_bias;
     float *ffn_sum_norm; /* (width) and once the feed-forward was */
     float *ffn_sum_norm_bias;
     float *ffn_norm; /* (width) */
