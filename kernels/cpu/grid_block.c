@@ -22,10 +22,11 @@ GRID_INLINE void read_grid_block(const int32_t type, const uint8_t *block, uint1
         row_word four = grid_scales(type, w, i);
         memcpy(scale + i * 4, &four, 4);
     }
-    for (int octet = 0; octet < 32; octet++) {
-        row_word groups[2];
-        grid_fields(type, w, octet, groups);
-        memcpy(field + octet * 8, groups, 8);
+    const int bits = grid_of_4(type) ? 4 : 2, sign_bit = grid_of_4(type) ? 3 : 2, cols = 16 / bits;
+    for (int i = 0; i < 256; i += cols) {
+        const row_word point = point_of(type, w, i / cols), signs = signs_of(type, w, i / 32) >> i % 32;
+        for (int c = 0; c < cols; c++)
+            field[i + c] = (uint8_t)((point >> c * bits & ((1u << bits) - 1)) | (signs >> c & 1) << sign_bit);
     }
 }
 

@@ -38,6 +38,11 @@ GRID_INLINE int grid_words(const int32_t type) {
     }
 }
 
+/* Does a point have 4 columns of 4 bits, not 8 of 2? */
+GRID_INLINE int grid_of_4(const int32_t type) {
+    return type == LLMC_PACK_IQ3_XXS || type == LLMC_PACK_IQ3_S;
+}
+
 /* Of 16 columns each or of 32. */
 GRID_INLINE int grid_n_scales(const int32_t type) {
     if (type == LLMC_PACK_IQ2_XS || type == LLMC_PACK_IQ2_S || type == LLMC_PACK_IQ1_M) return 16;
@@ -49,44 +54,40 @@ GRID_INLINE row_word bits_of(const row_word *w, int n, int i) {
     return w[i * n / 32] >> i * n % 32 & ((1u << n) - 1);
 }
 
-/* 4 fields of 1, 2 or 4 bits to bytes. */
-GRID_INLINE row_word spread_1(row_word bits) {
-    return (bits | bits << 7 | bits << 14 | bits << 21) & 0x01010101;
-}
-GRID_INLINE row_word spread_2(row_word bits) {
-    bits = (bits | bits << 12) & 0x000f000f;
-    return (bits | bits << 6) & 0x03030303;
-}
-GRID_INLINE row_word spread_4(row_word bits) {
+/* 4 numbers of 4 bits as bytes. */
+GRID_INLINE row_word as_bytes(row_word bits) {
     bits = (bits | bits << 8) & 0x00ff00ff;
     return (bits | bits << 4) & 0x0f0f0f0f;
 }
 
-/* 8 signs of which the last one makes the number of minuses even. */
-GRID_INLINE row_word even_signs(row_word seven) {
-    row_word odd = seven ^ seven >> 4;
-    odd ^= odd >> 2;
+/* Bytes of 7 signs, with the eighth that makes the number of minuses even. */
+GRID_INLINE row_word even_signs(row_word sevens) {
+    row_word odd = sevens ^ (sevens >> 4 & 0x07070707);
+    odd ^= odd >> 2 & 0x03030303;
     odd ^= odd >> 1;
-    return seven | (odd & 1) << 7;
+    return sevens | (odd & 0x01010101) << 7;
 }
 
-/* Of 8 columns, a bit each. */
-GRID_INLINE row_word signs_of(const int32_t type, const row_word *w, int octet) {
+/* Of 32 columns, a bit each. */
+GRID_INLINE row_word signs_of(const int32_t type, const row_word *w, int chunk) {
+    row_word x;
     switch (type) {
     case LLMC_PACK_IQ2_XXS:
-        return even_signs(w[octet / 4 * 2 + 1] >> octet % 4 * 7 & 127);
     case LLMC_PACK_IQ3_XXS:
-        return even_signs(w[16 + octet / 4] >> octet % 4 * 7 & 127);
+        x = type == LLMC_PACK_IQ2_XXS ? w[2 * chunk + 1] : w[16 + chunk];
+        return even_signs((x & 0x7f) | (x << 1 & 0x7f00) | (x << 2 & 0x7f0000) | (x << 3 & 0x7f000000));
     case LLMC_PACK_IQ2_XS:
-        return even_signs(bits_of(w, 16, octet) >> 9);
+        x = (w[2 * chunk] >> 9 & 0x7f) | (w[2 * chunk] >> 17 & 0x7f00);
+        return even_signs(x | (w[2 * chunk + 1] << 7 & 0x7f0000) | (w[2 * chunk + 1] >> 1 & 0x7f000000));
     case LLMC_PACK_IQ2_S:
-        return bits_of(w + 8, 8, octet);
+        return w[8 + chunk];
     case LLMC_PACK_IQ3_S:
-        return bits_of(w + 18, 8, octet);
+        return w[18 + chunk];
     case LLMC_PACK_IQ1_S:
-        return -(bits_of(w + 8, 16, octet / 4) >> 15) & 255;
+        return -(bits_of(w + 8, 16, chunk) >> 15);
     default: /* IQ1_M */
-        return -(bits_of(w + 8, 4, octet) >> 3) & 255;
+        x = as_bytes(bits_of(w + 8, 16, chunk)) >> 3 & 0x01010101;
+        return (x << 8) - x;
     }
 }
 
@@ -107,17 +108,6 @@ GRID_INLINE row_word point_of(const int32_t type, const row_word *w, int i) {
         return look_up(llmc_grid_iq1, bits_of(w, 8, i) | (bits_of(w + 8, 16, i / 4) >> i % 4 * 3 & 7) << 8);
     default: /* IQ1_M */
         return look_up(llmc_grid_iq1, bits_of(w, 8, i) | (bits_of(w + 8, 4, i) & 7) << 8);
-    }
-}
-
-/* 8 columns as two groups of 4: the sign is the highest bit of a field. */
-GRID_INLINE void grid_fields(const int32_t type, const row_word *w, int octet, row_word field[2]) {
-    const row_word signs = signs_of(type, w, octet);
-    if (type == LLMC_PACK_IQ3_XXS || type == LLMC_PACK_IQ3_S) {
-        for (int g = 0; g < 2; g++) field[g] = spread_4(point_of(type, w, octet * 2 + g)) | spread_1(signs >> 4 * g & 15) << 3;
-    } else {
-        const row_word point = point_of(type, w, octet);
-        for (int g = 0; g < 2; g++) field[g] = spread_2(point >> 8 * g & 255) | spread_1(signs >> 4 * g & 15) << 2;
     }
 }
 

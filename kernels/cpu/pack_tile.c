@@ -22,9 +22,10 @@ typedef uint16_t halves __attribute__((vector_size(2 * LLMC_TILE_ROWS)));
 ALWAYS_INLINE lanes look_up(const uint16_t *grid, lanes index) {
     uint32_t at[LLMC_TILE_ROWS];
     memcpy(at, &index, sizeof at);
-    for (uint32_t r = 0; r < LLMC_TILE_ROWS; r++) at[r] = grid[at[r]];
-    memcpy(&index, at, sizeof at);
-    return index;
+    halves points = {grid[at[0]],  grid[at[1]],  grid[at[2]],  grid[at[3]], grid[at[4]],  grid[at[5]],
+                     grid[at[6]],  grid[at[7]],  grid[at[8]],  grid[at[9]], grid[at[10]], grid[at[11]],
+                     grid[at[12]], grid[at[13]], grid[at[14]], grid[at[15]]};
+    return __builtin_convertvector(points, lanes);
 }
 
 typedef lanes row_word;
@@ -176,8 +177,6 @@ ALWAYS_INLINE lanes ternary_group(const lanes *w, uint32_t g) {
 /* Columns 32 * chunk to 32 * chunk + 31 of a block, before table and offset. */
 ALWAYS_INLINE void read_fields(int32_t type, const lanes *w, int chunk, lanes field[8]) {
     int half = chunk / 4, quarter = chunk % 4;
-    for (int i = 0; grid_words(type) && i < 4; i++) grid_fields(type, w, chunk * 4 + i, field + 2 * i);
-    if (grid_words(type)) return;
     switch (type) {
     case LLMC_PACK_Q4_0:
     case LLMC_PACK_IQ4_NL:
@@ -235,6 +234,39 @@ ALWAYS_INLINE void put_plane(uint8_t *to, uint32_t bits, uint32_t shift, const l
         for (uint32_t i = 1; i < per_vector; i++) vector |= (field[v * per_vector + i] >> shift & mask) << i * bits;
         put_lanes(to + v * sizeof vector, vector);
     }
+}
+
+/* Exchanges the bits under mask with those `distance` above them. */
+ALWAYS_INLINE lanes swap_bits(lanes x, int distance, uint32_t mask) {
+    const lanes differ = (x ^ x >> distance) & mask;
+    return x ^ differ ^ differ << distance;
+}
+
+/* IQ3: two points and their signs are the 8 nibbles of a vector's word, which go from the order of columns to group beside group. */
+ALWAYS_INLINE void put_grid_4(int32_t type, const lanes *w, int chunk, uint8_t *to) {
+    const lanes signs = signs_of(type, w, chunk);
+    for (int i = 0; i < 4; i++) {
+        lanes sign = signs >> 8 * i & 255;
+        sign = (sign | sign << 12) & 0x000f000f;
+        sign = (sign | sign << 6) & 0x03030303;
+        sign = (sign | sign << 3) & 0x11111111;
+        lanes x = point_of(type, w, chunk * 8 + 2 * i) | point_of(type, w, chunk * 8 + 2 * i + 1) << 16 | sign << 3;
+        x = swap_bits(x, 8, 0x0000ff00);
+        put_lanes(to + i * sizeof x, swap_bits(x, 4, 0x00f000f0));
+    }
+}
+
+/* IQ2, IQ1: two points are 16 pairs of bits, the signs of 32 columns a word; likewise. */
+ALWAYS_INLINE void put_grid_8(int32_t type, const lanes *w, int chunk, uint8_t *to) {
+    for (int i = 0; i < 2; i++) {
+        lanes x = point_of(type, w, chunk * 4 + 2 * i) | point_of(type, w, chunk * 4 + 2 * i + 1) << 16;
+        x = swap_bits(x, 6, 0x00cc00cc);
+        put_lanes(to + i * sizeof x, swap_bits(x, 12, 0x0000f0f0));
+    }
+    lanes signs = swap_bits(signs_of(type, w, chunk), 14, 0x0000cccc);
+    signs = swap_bits(signs, 7, 0x00aa00aa);
+    signs = swap_bits(signs, 2, 0x0c0c0c0c);
+    put_lanes(to + 2 * sizeof signs, swap_bits(signs, 1, 0x22222222));
 }
 
 /* --- scales --- */
@@ -324,6 +356,11 @@ ALWAYS_INLINE void pack_quantized_tile(int32_t type, uint32_t low, uint32_t high
         read_words(rows + words_base(type), stride, words_of(type), words);
         put_scales(type, scales, words, rows, stride);
         for (uint32_t chunk = 0; chunk < n_chunks; chunk++, quants += 64 * (low + high)) {
+            if (grid_words(type)) {
+                if (grid_of_4(type)) put_grid_4(type, words, (int)chunk, quants);
+                else put_grid_8(type, words, (int)chunk, quants);
+                continue;
+            }
             read_fields(type, words, (int)chunk, field);
             put_plane(quants, low, 0, field);
             if (high) put_plane(quants + low * 64, high, low, field);

@@ -297,15 +297,16 @@ INLINE void chunk_32(const chunk_job *job, const int rows, const int tiles, cons
 }
 
 /* Columns that a dot has in many rows, in groups: as many as fit an int16, if those are 4, or with centered fields 2; else a
- * whole sub-block. */
-#define FITS_INT16(bits)       ((bits) <= 4 || (bits) == 6)
-#define DOT_GROUPS(bits, kind) ((bits) <= 4 ? 4 : (bits) == 6 ? 2 : 32 / llmc_sub_pairs(kind))
+ * whole sub-block. Of 32 columns that is no more work than two of centered fields. */
+#define CENTERED(bits, kind)   ((bits) == 6 && llmc_sub_pairs(kind) == 8)
+#define FITS_INT16(bits, kind) ((bits) <= 4 || CENTERED(bits, kind))
+#define DOT_GROUPS(bits, kind) ((bits) <= 4 ? 4 : CENTERED(bits, kind) ? 2 : 32 / llmc_sub_pairs(kind))
 
 INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, const int low, const int high, const int codes,
                       const int offset, const int kind) {
     const int bits = tile_field_bits(low, high, codes), dot_groups = DOT_GROUPS(bits, kind);
     const int sub_groups = 32 / llmc_sub_pairs(kind);
-    const int narrow = FITS_INT16(bits), centered = bits == 6, has_min = llmc_has_minima(kind);
+    const int narrow = FITS_INT16(bits, kind), centered = CENTERED(bits, kind), has_min = llmc_has_minima(kind);
     const int n_pairs = CHUNK_GROUPS / dot_groups / 2, lines = 8 * (low + high) / n_pairs;
     const size_t stride = job->act_stride, start_stride = job->start_stride;
     const int8_t *q = (const int8_t *)job->act + offsetof(llmc_act_256, q);
@@ -325,7 +326,7 @@ INLINE void chunk_256(const chunk_job *job, const int rows, const int tiles, con
             add_fields(job, rows, tiles, dot_groups, (p * 2 + (size_t)j) * (size_t)dot_groups, q, stride, ahead, lines, j, 2,
                        dot);
             UNROLL for (int t = 0; t < tiles; t++) {
-                const __m512i scale = job->w->scale[t][(p * 2 + (size_t)j) * (size_t)dot_groups / (size_t)sub_groups];
+                const __m512i scale = job->w->scale[t][dot_groups == sub_groups ? p * 2 + (size_t)j : p];
                 UNROLL for (int r = 0; r < rows; r++) isum[r][t] =
                     narrow ? _mm512_dpwssd_epi32(isum[r][t], dot[r][t], scale)
                            : _mm512_add_epi32(isum[r][t], _mm512_mullo_epi32(dot[r][t], scale));
@@ -385,7 +386,7 @@ INLINE void unpack_256(chunk *w, const int t, const int low, const int high, con
     UNROLL for (int p = 0; p < n_pairs; p++) {
         const __m512i pair = scale_pair(scales + scales_at + p * 32, kind);
         UNROLL for (int j = 0; j < 2; j++) w->scale[t][p * 2 + j] =
-            sub_scale(pair, j, FITS_INT16(tile_field_bits(low, high, codes)));
+            sub_scale(pair, j, FITS_INT16(tile_field_bits(low, high, codes), kind));
         w->min[t][p] = min_pair(scales + mins_at + p * 32, kind);
     }
     prefetch_lines(scales + llmc_scale_bytes_256(kind), llmc_scale_bytes_256(kind));
@@ -589,16 +590,10 @@ static void multiply_tiles(const row_pass *pass, uint32_t tile, uint32_t n_tiles
     }
 }
 
-/* Do the dots of many rows start from minus what the offset of their fields adds? */
-static int is_centered(const llmc_packed *packed) {
-    const llmc_tile_layout *layout = llmc_tile_layout_of(packed->type);
-    return tile_field_bits(layout->low_bits, layout->high_bits, layout->codes) == 6;
-}
-
-/* Rows at a time: their sums, and what their dots start from, have a place in the scratch. */
+/* Rows at a time: their sums, and for Q6_K what their dots start from, have a place in the scratch. */
 static uint32_t rows_of_pass(const llmc_packed *packed) {
     uint32_t rows = PASS_ROWS;
-    if (is_centered(packed) && (uint64_t)packed->cols * rows > START_BYTES) rows = START_BYTES / packed->cols;
+    if (packed->type == LLMC_PACK_Q6_K && (uint64_t)packed->cols * rows > START_BYTES) rows = START_BYTES / packed->cols;
     return rows;
 }
 
@@ -607,7 +602,7 @@ static void many_rows(const product *p, const kernels_of_type *kernels, uint32_t
     row_pass pass = {p, kernels, memory, 0, 0};
     for (; pass.row < p->n_rows; pass.row += pass.n) {
         pass.n = p->n_rows - pass.row < step ? p->n_rows - pass.row : step;
-        if (is_centered(p->packed)) start_rows(p, pass.row, pass.n, memory->starts);
+        if (p->packed->type == LLMC_PACK_Q6_K) start_rows(p, pass.row, pass.n, memory->starts);
         for (uint32_t tile = tile_begin; tile < tile_end; tile += MAX_TILES) {
             multiply_tiles(&pass, tile, tile_end - tile < MAX_TILES ? 1 : MAX_TILES);
         }
