@@ -18,6 +18,7 @@ enum {
     LLMC_DELTA_MAX_KEY = 512,
     LLMC_DELTA_COLUMNS = 32, /* at most in a job */
     LLMC_CHANNEL_SCAN = 16,  /* channels at most in a job */
+    LLMC_WKV_SIZE = 128,     /* of a head at most */
     LLMC_CHANNEL_STATE = 256 /* numbers of a channel's state at most */
 };
 
@@ -94,11 +95,27 @@ typedef struct llmc_delta_job {
     size_t dst_row;
 } llmc_delta_job;
 
+/* One head of RWKV-7, with w = exp(-e^-0.5 sigmoid(decay)), a = sigmoid(rate), u = removal * k brought to length 1, and k and v as
+ * kept: k + (a - 1) * k * replacement and v + (first - v) * sigmoid(mix):
+ * state[j][i] = state[j][i] * w[j] + v[i] * k[j] - (sum_l state[l][i] * u[l]) * u[j] * a[j];  y[i] = sum_j state[j][i] * r[j];
+ * dst = gate * (layer norm of y + v * sum_j r[j] * k[j] * bonus[j]). */
+typedef struct llmc_wkv_job {
+    uint32_t n_tokens;
+    uint32_t dim;
+    const float *r, *decay, *k, *v, *rate, *gate; // (dim)
+    const float *first, *mix;                     // (dim), or NULL: v as it is
+    size_t row;                                   /* floats from a token's to the next one's, also of dst */
+    const float *removal, *replacement, *bonus, *norm, *norm_bias;
+    float *state; // (dim, dim)
+    float *dst;
+} llmc_wkv_job;
+
 typedef struct llmc_recurrent_kernels {
     void (*conv)(const llmc_conv_job *job);
     void (*scan)(const llmc_scan_job *job);
     void (*channel_scan)(const llmc_channel_scan_job *job);
     void (*delta)(const llmc_delta_job *job);
+    void (*wkv)(const llmc_wkv_job *job);
     void (*decay)(const float *bias, float a, uint32_t n, float *x); /* x[i] = exp(a * softplus(x[i] + bias[i])) */
     void (*unit_length)(uint32_t n, float eps, float *x);            /* x[i] *= 1 / sqrt(sum of squares + eps) */
     void (*silu_gate)(const float *gate, uint32_t n, float *y);      /* y[i] *= silu(gate[i]) */

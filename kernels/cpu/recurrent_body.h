@@ -399,11 +399,96 @@ static void delta(const llmc_delta_job *job) {
     }
 }
 
+/* ---- RWKV-7 ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct wkv_token {
+    float decay[LLMC_WKV_SIZE], rate[LLMC_WKV_SIZE], away[LLMC_WKV_SIZE]; /* what is taken away, along u */
+    float u[LLMC_WKV_SIZE], k[LLMC_WKV_SIZE], v[LLMC_WKV_SIZE];
+    float y[LLMC_WKV_SIZE];
+} wkv_token;
+
+static void sigmoid_lanes(const float *x, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = 1.0f;
+    sigmoid_gate(x, n, y);
+}
+
+static float sum_of(const float *x, uint32_t n) {
+    float lanes[LANES] = {0};
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (uint32_t l = 0; l < LANES; l++) lanes[l] += x[i + l];
+    }
+    for (uint32_t l = 0; i + l < n; l++) lanes[l] += x[i + l];
+    return llmc_sum16(lanes);
+}
+
+static void wkv_inputs(const llmc_wkv_job *job, size_t at, wkv_token *t) {
+    const uint32_t n = job->dim;
+    const float *k = job->k + at, *v = job->v + at;
+    sigmoid_lanes(job->decay + at, n, t->decay);
+    for (uint32_t i = 0; i < n; i++) t->decay[i] *= -0.606531f; /* e^-0.5, as models were trained */
+    exp_lanes(t->decay, n, t->decay);
+    sigmoid_lanes(job->rate + at, n, t->rate);
+    for (uint32_t i = 0; i < n; i++) {
+        float part = k[i] * job->replacement[i];
+        t->u[i] = k[i] * job->removal[i];
+        t->k[i] = k[i] + (t->rate[i] * part - part);
+        t->v[i] = v[i];
+        t->y[i] = t->u[i] * t->u[i];
+    }
+    float length = sqrtf(sum_of(t->y, n)), factor = 1.0f / (length > 1e-12f ? length : 1e-12f);
+    for (uint32_t i = 0; i < n; i++) t->u[i] *= factor;
+    if (!job->first) return;
+    sigmoid_lanes(job->mix + at, n, t->y);
+    for (uint32_t i = 0; i < n; i++) t->v[i] = v[i] + (job->first[at + i] - v[i]) * t->y[i];
+}
+
+INLINE void wkv_state(const llmc_wkv_job *job, const float *r, const uint32_t n, wkv_token *t) {
+    memset(t->away, 0, sizeof t->away);
+    memset(t->y, 0, sizeof t->y);
+    for (uint32_t j = 0; j < n; j++) {
+        const float *state = job->state + (size_t)j * n;
+        for (uint32_t i = 0; i < n; i++) t->away[i] += state[i] * t->u[j];
+    }
+    for (uint32_t j = 0; j < n; j++) {
+        float *state = job->state + (size_t)j * n, back = t->u[j] * t->rate[j];
+        for (uint32_t i = 0; i < n; i++) {
+            float value = state[i] * t->decay[j] + t->v[i] * t->k[j] - t->away[i] * back;
+            state[i] = value;
+            t->y[i] += value * r[j];
+        }
+    }
+}
+
+static void wkv_output(const llmc_wkv_job *job, size_t at, wkv_token *t) {
+    const uint32_t n = job->dim;
+    for (uint32_t i = 0; i < n; i++) t->away[i] = t->k[i] * job->r[at + i] * job->bonus[i];
+    float bonus = sum_of(t->away, n), mean = sum_of(t->y, n) / (float)n;
+    for (uint32_t i = 0; i < n; i++) t->away[i] = (t->y[i] - mean) * (t->y[i] - mean);
+    float factor = 1.0f / sqrtf(sum_of(t->away, n) / (float)n + 64e-5f);
+    for (uint32_t i = 0; i < n; i++) {
+        float y = (t->y[i] - mean) * factor * job->norm[i] + job->norm_bias[i];
+        job->dst[at + i] = (y + t->v[i] * bonus) * job->gate[at + i];
+    }
+}
+
+static void wkv(const llmc_wkv_job *job) {
+    wkv_token t;
+    for (uint32_t token = 0; token < job->n_tokens; token++) {
+        size_t at = token * job->row;
+        wkv_inputs(job, at, &t);
+        if (job->dim == 64) wkv_state(job, job->r + at, 64, &t);
+        else wkv_state(job, job->r + at, job->dim, &t);
+        wkv_output(job, at, &t);
+    }
+}
+
 static void fill_kernels(llmc_recurrent_kernels *kernels) {
     *kernels = (llmc_recurrent_kernels){.conv = conv,
                                         .scan = scan,
                                         .channel_scan = channel_scan,
                                         .delta = delta,
+                                        .wkv = wkv,
                                         .decay = decay,
                                         .unit_length = unit_length,
                                         .silu_gate = silu_gate,

@@ -17,7 +17,7 @@ typedef struct llmc_kv_store llmc_kv_store; /* the KV rows of one model's layers
 typedef struct llmc_state_store llmc_state_store; /* the states of one model's recurrent layers, a slot for every sequence */
 
 enum { LLMC_PAGE_TOKENS = 16, LLMC_GROUP_PAGES = 4 /* attention reads positions in groups of so many pages */ };
-enum { LLMC_MIN_TAPS = 2, LLMC_MAX_TAPS = 8, LLMC_MAX_DELTA_KEY = 512, LLMC_MAX_CHANNEL_STATE = 256 };
+enum { LLMC_MIN_TAPS = 2, LLMC_MAX_TAPS = 8, LLMC_MAX_DELTA_KEY = 512, LLMC_MAX_CHANNEL_STATE = 256, LLMC_MAX_WKV = 128 };
 
 /* The first page that is read for a token at this position by a layer that sees `window` positions; 0: all. */
 static inline uint32_t llmc_window_first_page(uint32_t position, uint32_t window) {
@@ -118,6 +118,8 @@ typedef enum llmc_op_kind {
     LLMC_OP_DECAY,        /* x (rows, n_heads * dim) = exp(a * softplus(x + bias)) */
     LLMC_OP_UNIT,         /* blocks of x brought to length 1 */
     LLMC_OP_DELTA,        /* dst (n_tokens, n_heads * value_dim) = the gated delta rule */
+    LLMC_OP_SHIFT,        /* dst (n_outputs, n_tokens, width) = x + (the row before - x) * weight */
+    LLMC_OP_WKV,          /* dst (n_tokens, n_heads * dim) = RWKV-7's rule, normed and gated */
     LLMC_OP_GROUP_NORM,   /* dst = groups of src / rms(group) * weight, * silu(gate) */
     LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate) */
     LLMC_OP_BLOCKS,       /* parts of rows to parts of rows */
@@ -307,6 +309,28 @@ typedef struct llmc_op_delta {
     float *dst;
 } llmc_op_delta;
 
+typedef struct llmc_op_shift {
+    llmc_state_place state; /* (width): the last row */
+    uint32_t width;
+    uint32_t n_outputs;
+    const float *x;      /* (n_tokens, width) */
+    const float *weight; /* (n_outputs, width) */
+    float *dst;
+} llmc_op_shift;
+
+/* A head's k is brought to length 1 times removal, and to k + (rate - 1) * k * replacement; decay and rate go through sigmoids
+ * first: kernels/cpu/recurrent.h. */
+typedef struct llmc_op_wkv {
+    llmc_state_place state; /* (n_heads, dim, dim) */
+    uint32_t n_heads;
+    uint32_t dim;
+    const float *r, *decay, *k, *v, *rate, *gate; /* (n_tokens, n_heads * dim), and so are the next */
+    const float *first, *mix;                     /* v += (first - v) * sigmoid(mix); NULL: v as it is */
+    const float *removal, *replacement, *bonus;   /* (n_heads * dim), and so are the next */
+    const float *norm, *norm_bias;
+    float *dst;
+} llmc_op_wkv;
+
 typedef struct llmc_op_group_norm {
     uint32_t n_rows; /* tokens */
     uint32_t n_groups;
@@ -327,6 +351,7 @@ typedef struct llmc_op_sigmoid {
     int one_gate;       /* of a block: gate is a number, not (block) */
     uint32_t gate_row;  /* floats from a row's gate to the next one's */
     uint32_t gate_step; /* and from a block's to the next one's */
+    int set;            /* dst = sigmoid(gate), of which gate may be dst; not dst *= */
     float *dst;         /* (n_rows, n_blocks * block) */
 } llmc_op_sigmoid;
 
@@ -481,6 +506,8 @@ typedef struct llmc_op {
         llmc_op_channel_scan channel_scan;
         llmc_op_decay decay;
         llmc_op_unit unit;
+        llmc_op_shift shift;
+        llmc_op_wkv wkv;
         llmc_op_delta delta;
         llmc_op_group_norm group_norm;
         llmc_op_sigmoid sigmoid;

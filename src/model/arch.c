@@ -95,6 +95,8 @@ static const llmc_arch arch_table[] = {
      .feeding = LLMC_FEEDING_NONE},
     {"mamba", "Mamba, Falcon Mamba", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SELECT, .recurrence = LLMC_RECURRENT_ALL,
      .feeding = LLMC_FEEDING_NONE},
+    {"rwkv7", "RWKV-7 World, G1", .rope = LLMC_ROPE_NONE, LAYER_NORM, .embd_norm = 1, .pre_norm = LLMC_PRE_NORM_SHARED,
+     .activation = LLMC_RELU_SQUARED, .mixer = LLMC_MIXER_RWKV, .recurrence = LLMC_RECURRENT_ALL},
     {"jamba", "Jamba 1.5, Mini, Large, Reasoning 3B", .rope = LLMC_ROPE_NONE, .mixer = LLMC_MIXER_SELECT, EXPERTS,
      .experts_unnormalized = 1},
     {"nemotron_h", "Nemotron-H, Nemotron Nano 2", .rope = LLMC_ROPE_NONE, .qkv_bias = LLMC_OPTIONAL, .out_bias = LLMC_OPTIONAL,

@@ -40,7 +40,8 @@ typedef enum llmc_mixer {
     LLMC_MIXER_DELTA,        /* the gated delta rule: Qwen3-Next, Qwen3.5 */
     LLMC_MIXER_SELECT,       /* Mamba, Jamba */
     LLMC_MIXER_SELECT_HEADS, /* PLaMo-2 */
-    LLMC_MIXER_KDA           /* Kimi's delta attention */
+    LLMC_MIXER_KDA,          /* Kimi's delta attention */
+    LLMC_MIXER_RWKV          /* RWKV-7; its feed-forward reads the token before, too */
 } llmc_mixer;
 
 /* Which layers are recurrent. */
@@ -180,16 +181,19 @@ typedef struct llmc_rope_params {
     float attention_factor;    /* multiplies cos and sin */
 } llmc_rope_params;
 
+enum { LLMC_RWKV_RANKS = 4 };
+
 typedef struct llmc_recurrent_params {
     llmc_mixer mixer;
-    uint32_t n_layers;   /* recurrent ones */
-    uint32_t n_taps;     /* of the convolution */
-    uint32_t inner;      /* all but CONV: n_heads * what a head puts out */
-    uint32_t n_heads;    /* SELECT: inner */
-    uint32_t n_groups;   /* of b and c; DELTA, KDA: heads of q and k */
-    uint32_t state_size; /* of b and c; DELTA, KDA: of q and k in a head */
-    uint32_t dt_rank;    /* SELECT: what dt is made of; KDA: what decay and gate are */
-    int bare_norms;      /* SELECT: b, c and what dt is made of are normed without weights */
+    uint32_t n_layers;               /* recurrent ones */
+    uint32_t n_taps;                 /* of the convolution */
+    uint32_t inner;                  /* all but CONV: n_heads * what a head puts out */
+    uint32_t n_heads;                /* SELECT: inner */
+    uint32_t n_groups;               /* of b and c; DELTA, KDA: heads of q and k */
+    uint32_t state_size;             /* of b and c; DELTA, KDA: of q and k in a head */
+    uint32_t dt_rank;                /* SELECT: what dt is made of; KDA: what decay and gate are */
+    uint32_t ranks[LLMC_RWKV_RANKS]; /* RWKV: of what makes decay, rate, mix and gate */
+    int bare_norms;                  /* SELECT: b, c and what dt is made of are normed without weights */
 } llmc_recurrent_params;
 
 typedef struct llmc_expert_params {

@@ -40,6 +40,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
     size_t recurred = h->recurrent.n_layers ? llmc_mixer_width(h) : 0;
     int branch = h->arch->post_norms || h->residual_scale != 1 || h->arch->ternary || h->experts.sum_scale != 1;
     int beside = h->arch->experts_beside || h->arch->streams || h->arch->encoder;
+    int rwkv = h->recurrent.mixer == LLMC_MIXER_RWKV;
     const size_t all[LLMC_ACTIVATIONS] = {
         t * h->width * (h->arch->streams ? LLMC_STREAMS : 1),
         t * h->rope.n_rot,
@@ -51,7 +52,7 @@ void llmc_activations_sizes(const llmc_hparams *h, uint32_t max_tokens, uint32_t
         t * recurred,
         ff,
         ff,
-        has_experts || h->arch->may_idle || h->arch->streams ? t * h->width : 0,
+        has_experts || h->arch->may_idle || h->arch->streams || rwkv ? t * h->width : 0,
         branch ? t * h->width : 0,
         beside ? t * h->width : 0,
         h->arch->streams ? llmc_streams_floats(h, t) : 0,
@@ -335,6 +336,10 @@ static const float *ffn_norm_of(const llmc_layer *l, const float **bias) {
 
 /* All of a feed-forward that reads x. */
 static void add_up(writer *w, uint32_t layer, uint32_t rows, const float *x) {
+    if (w->h->recurrent.mixer == LLMC_MIXER_RWKV) {
+        llmc_write_channel_mix(w, layer, rows);
+        return;
+    }
     const llmc_layer *l = layer_of(w, layer);
     const float *bias = NULL, *norm = or_ones(w, ffn_norm_of(l, &bias));
     if (w->h->layer[layer] & LLMC_LAYER_EXPERTS && !w->h->arch->experts_beside) {
@@ -491,6 +496,9 @@ static void add_mixer(writer *w, uint32_t layer, uint32_t n_tokens) {
     case LLMC_MIXER_SELECT_HEADS:
         llmc_write_select(w, layer, n_tokens);
         break;
+    case LLMC_MIXER_RWKV:
+        llmc_write_rwkv(w, layer, n_tokens);
+        break;
     case LLMC_MIXER_KDA:
         llmc_write_kda(w, layer, n_tokens);
         break;
@@ -588,9 +596,10 @@ uint32_t llmc_forward(const llmc_forward_parts *parts, uint32_t n_tokens, uint32
         add_rest_of_layer(&w, layer, &all);
     }
     add_store(&w, last, n_tokens);
-    if (only_stores) return w.n;
+    int whole = hidden || h->layer_embedding || h->recurrent.mixer == LLMC_MIXER_RWKV; /* all rows to the end */
+    if (only_stores && h->recurrent.mixer != LLMC_MIXER_RWKV) return w.n;
     add_attention(&w, last, n_tokens);
-    if (hidden || h->layer_embedding) return add_hidden(&w, n_outputs, &all);
+    if (whole) return add_hidden(&w, n_outputs, &all);
     add_gathers(&w, last, &all);
     add_rest_of_layer(&w, last, &out);
     add_logits(&w, n_outputs, a->x_out);

@@ -89,6 +89,19 @@ static void read_kda(llmc_key_reader *reader, llmc_hparams *h) {
     }
 }
 
+static void read_rwkv(llmc_key_reader *reader, llmc_hparams *h) {
+    static const char *const names[LLMC_RWKV_RANKS] = {"attention.decay_lora_rank", "attention.iclr_lora_rank",
+                                                       "attention.value_residual_mix_lora_rank", "attention.gate_lora_rank"};
+    llmc_recurrent_params *r = &h->recurrent;
+    llmc_require_u32(reader, "wkv.head_size", &r->state_size, 1, LLMC_MAX_WKV);
+    if (reader->status == LLMCALL_OK && h->width % r->state_size)
+        llmc_fail_u32(reader, r->state_size, "a divisor of embedding_length");
+    for (int i = 0; i < LLMC_RWKV_RANKS; i++) llmc_require_u32(reader, names[i], &r->ranks[i], 1, h->width);
+    if (reader->status != LLMCALL_OK) return;
+    r->inner = h->width;
+    r->n_heads = r->n_groups = h->width / r->state_size;
+}
+
 /* Newer files may have one; it must not be computed as if it had none. */
 static void refuse_windows(llmc_key_reader *reader) {
     uint32_t window = 0;
@@ -107,7 +120,7 @@ void llmc_read_recurrent(llmc_key_reader *reader, llmc_hparams *h) {
     if (r->n_layers == 0) return;
     r->mixer = h->arch->mixer;
     const char *taps = r->mixer == LLMC_MIXER_CONV ? "shortconv.l_cache" : "ssm.conv_kernel";
-    llmc_require_u32(reader, taps, &r->n_taps, LLMC_MIN_TAPS, LLMC_MAX_TAPS);
+    if (r->mixer != LLMC_MIXER_RWKV) llmc_require_u32(reader, taps, &r->n_taps, LLMC_MIN_TAPS, LLMC_MAX_TAPS);
     refuse_windows(reader);
     switch (r->mixer) {
     case LLMC_MIXER_NONE:
@@ -120,6 +133,9 @@ void llmc_read_recurrent(llmc_key_reader *reader, llmc_hparams *h) {
         break;
     case LLMC_MIXER_SELECT:
         read_channels(reader, h);
+        break;
+    case LLMC_MIXER_RWKV:
+        read_rwkv(reader, h);
         break;
     case LLMC_MIXER_KDA:
         read_kda(reader, h);

@@ -72,6 +72,8 @@ void llmc_write_conv(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_scan(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_select(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_kda(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
+void llmc_write_rwkv(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
+void llmc_write_channel_mix(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens); /* a feed-forward up to its activation */
 void llmc_write_delta(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_unit_keys(llmc_op_writer *w, uint32_t n_tokens, float *qkv); /* q and k of each key head to length 1 */
 llmc_state_place llmc_state_of(const llmc_op_writer *w, uint32_t layer);

@@ -42,6 +42,8 @@ size_t llmc_mixer_floats(const llmc_hparams *h) {
         return 5 * channels + r->dt_rank + 2 * (size_t)r->state_size + r->n_heads;
     case LLMC_MIXER_KDA: /* q, k, v; convolved; decay and gate, and what they are made of; beta */
         return 2 * channels + 2 * (size_t)r->inner + 2 * (size_t)r->dt_rank + r->n_heads;
+    case LLMC_MIXER_RWKV:
+        return 14 * (size_t)h->width + r->ranks[0] + r->ranks[1] + r->ranks[2] + r->ranks[3];
     case LLMC_MIXER_DELTA: /* q, k, v and z as projected; q, k, v; convolved; z; beta and alpha, as projected and apart */
         return 3 * channels + 2 * (size_t)r->inner + 4 * (size_t)r->n_heads;
     }
@@ -49,6 +51,7 @@ size_t llmc_mixer_floats(const llmc_hparams *h) {
 }
 
 size_t llmc_window_floats(const llmc_hparams *h) {
+    if (h->recurrent.mixer == LLMC_MIXER_RWKV) return round16(2 * (size_t)h->width); /* the rows before, of both shifts */
     return h->recurrent.n_taps > 0 ? round16((size_t)(h->recurrent.n_taps - 1) * llmc_conv_channels(h)) : 0;
 }
 

@@ -254,6 +254,33 @@ static const llmc_tensor_row layer_tensors[] = {
     VECTOR("ssm_dt.bias", LAYER(dt_bias), LLMC_DIM_INNER, LLMC_NEED_KDA),
     VECTOR("ssm_norm.weight", LAYER(mixer_norm), LLMC_DIM_MIXER_STATE, LLMC_NEED_KDA),
     MATRIX("attn_output.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_INNER, LLMC_NEED_KDA),
+    VECTORS("time_mix_lerp_fused.weight", LAYER(shift), LLMC_DIM_SHIFTS, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_receptance.weight", LAYER(wq), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_key.weight", LAYER(wk), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_value.weight", LAYER(wv), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    VECTOR("time_mix_w0.weight", LAYER(decay_bias), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_w1.weight", LAYER(decay_in), LLMC_DIM_DECAY_RANK, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_w2.weight", LAYER(decay_out), LLMC_DIM_WIDTH, LLMC_DIM_DECAY_RANK, LLMC_NEED_RWKV),
+    VECTOR("time_mix_a0.weight", LAYER(rate_bias), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_a1.weight", LAYER(rate_in), LLMC_DIM_RATE_RANK, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_a2.weight", LAYER(rate_out), LLMC_DIM_WIDTH, LLMC_DIM_RATE_RANK, LLMC_NEED_RWKV),
+    VECTOR("time_mix_v0.weight", LAYER(mix_bias), LLMC_DIM_WIDTH, LLMC_NEED_RWKV_MIX),
+    MATRIX("time_mix_v1.weight", LAYER(mix_in), LLMC_DIM_MIX_RANK, LLMC_DIM_WIDTH, LLMC_NEED_RWKV_MIX),
+    MATRIX("time_mix_v2.weight", LAYER(mix_out), LLMC_DIM_WIDTH, LLMC_DIM_MIX_RANK, LLMC_NEED_RWKV_MIX),
+    VECTOR("time_mix_v0.weight", LLMC_SLOT_NONE, LLMC_DIM_WIDTH, LLMC_NEED_RWKV_SPARE),
+    MATRIX("time_mix_v1.weight", LLMC_SLOT_NONE, LLMC_DIM_RATE_RANK, LLMC_DIM_WIDTH, LLMC_NEED_RWKV_SPARE),
+    MATRIX("time_mix_v2.weight", LLMC_SLOT_NONE, LLMC_DIM_WIDTH, LLMC_DIM_RATE_RANK, LLMC_NEED_RWKV_SPARE),
+    MATRIX("time_mix_g1.weight", LAYER(gate_in), LLMC_DIM_GATE_RANK, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_g2.weight", LAYER(gate_out), LLMC_DIM_WIDTH, LLMC_DIM_GATE_RANK, LLMC_NEED_RWKV),
+    VECTOR("time_mix_k_k.weight", LAYER(removal), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    VECTOR("time_mix_k_a.weight", LAYER(replacement), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    VECTOR("time_mix_r_k.weight", LAYER(bonus), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    VECTOR("time_mix_ln.weight", LAYER(mixer_norm), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    VECTOR("time_mix_ln.bias", LAYER(mixer_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("time_mix_output.weight", LAYER(mixer_out), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    VECTOR("channel_mix_lerp_k.weight", LAYER(ffn_shift), LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("channel_mix_key.weight", LAYER(w_up), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_RWKV),
+    MATRIX("channel_mix_value.weight", LAYER(w_down), LLMC_DIM_WIDTH, LLMC_DIM_FF, LLMC_NEED_RWKV),
 };
 
 /* Left behind by converters; nothing reads them. */
@@ -351,10 +378,11 @@ llmc_presence llmc_tensor_presence(const llmc_layer_facts *f, llmc_need needed) 
     const int attends = f->attends, latent = attends && a->latent, plain = attends && !a->latent;
     const int own_kv = plain && f->layer < f->hparams->n_own_kv;
     const int idle = a->may_idle && s->n_heads == 0, instead = a->may_idle && s->n_heads > 0 && s->n_kv_heads == 0;
-    const int dense = f->feeds && (!f->experts || a->experts_beside);
+    const int dense = f->feeds && a->mixer != LLMC_MIXER_RWKV && (!f->experts || a->experts_beside);
     const int gated = llmc_activation_is_gated((int)f->hparams->activation);
     const int shared = f->experts && f->hparams->experts.n_ff_shared > 0, delta = mixer == LLMC_MIXER_DELTA;
     const int select = mixer == LLMC_MIXER_SELECT, by_head = mixer == LLMC_MIXER_SELECT_HEADS;
+    const int rwkv = mixer == LLMC_MIXER_RWKV;
 #define NEED_PRESENCE(name, presence)                                                                                          \
     case LLMC_NEED_##name:                                                                                                     \
         return presence;

@@ -57,6 +57,11 @@
     DIM(DT_STATE, h->recurrent.dt_rank + h->recurrent.state_size) /* where c begins behind dt and b */                         \
     DIM(SELECT, h->recurrent.dt_rank + 2 * h->recurrent.state_size)                                                            \
     DIM(INNER_2, 2 * h->recurrent.inner)                                                                                       \
+    DIM(SHIFTS, 6)                                                                                                             \
+    DIM(DECAY_RANK, h->recurrent.ranks[0])                                                                                     \
+    DIM(RATE_RANK, h->recurrent.ranks[1])                                                                                      \
+    DIM(MIX_RANK, h->recurrent.ranks[2])                                                                                       \
+    DIM(GATE_RANK, h->recurrent.ranks[3])                                                                                      \
     DIM(MIXER_STATE, h->recurrent.state_size)
 
 #define LLMC_DIM_NAME(name, size) LLMC_DIM_##name,
@@ -81,9 +86,9 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(OUTPUT_NORM_AS_EMBD, required_if(a->output_norm_named_embd))                                                          \
     NEED(OUTPUT_BIAS, a->output_bias)                                                                                          \
     NEED(ATTN_NORM, if_there(a->pre_norm != LLMC_PRE_NORM_NONE && !a->bare_norms && !idle, attn_norm))                         \
-    NEED(ATTN_NORM_2, if_there(a->pre_norm == LLMC_PRE_NORM_SHARED, LLMC_OPTIONAL))                                            \
+    NEED(ATTN_NORM_2, if_there(a->pre_norm == LLMC_PRE_NORM_SHARED, rwkv ? LLMC_REQUIRED : LLMC_OPTIONAL))                     \
     NEED(SUM_NORM_2, if_there(a->encoder && a->alibi != LLMC_ABSENT, LLMC_OPTIONAL))                                           \
-    NEED(NORM_BIAS, a->norm_bias) \
+    NEED(NORM_BIAS, a->norm_bias)                                                                                              \
     NEED(FFN_NORM, if_there(!a->ffn_norm_named_post && !a->ffn_norm_bare, ffn_norm))                                           \
     NEED(FFN_NORM_BARE, if_there(a->ffn_norm_bare, ffn_norm))                                                                  \
     NEED(FFN_NORM_BIAS, ffn_norm == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn_norm))            \
@@ -152,6 +157,9 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(SELECT_NORMS, if_there(select, LLMC_OPTIONAL))                                                                        \
     NEED(SELECT_HEADS, required_if(by_head))                                                                                   \
     NEED(KDA, required_if(mixer == LLMC_MIXER_KDA))                                                                            \
+    NEED(RWKV, required_if(rwkv))                                                                                              \
+    NEED(RWKV_MIX, required_if(rwkv && f->layer > 0))                                                                          \
+    NEED(RWKV_SPARE, if_there(rwkv && f->layer == 0, LLMC_OPTIONAL))                                                           \
     NEED(DELTA, required_if(delta))                                                                                            \
     NEED(DELTA_SPLIT, required_if(delta && f->fused_qkv))                                                                      \
     NEED(DELTA_JOINED, required_if(delta && !f->fused_qkv))                                                                    \

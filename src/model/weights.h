@@ -80,11 +80,17 @@ typedef struct llmc_layer {
     float *dt_norm, *b_norm, *c_norm;             /* SELECT: (dt_rank), (state_size) twice; NULL: not normed */
     llmc_weight *decay_in, *decay_out;            /* KDA: (dt_rank, width), (inner, dt_rank); and so are the gate's */
     llmc_weight *gate_in, *gate_out;
-    float *conv;                     /* (channels, taps) */
-    float *conv_q, *conv_k, *conv_v; /* KDA: (inner, taps) */
-    float *conv_bias;                /* (channels) */
-    float *dt_bias;                  /* (heads), and so are decay and skip; KDA: (inner) */
-    float *decay;                    /* SELECT: (inner, state_size) */
+    llmc_weight *rate_in, *rate_out;          /* RWKV: (rank, width), (width, rank); and so are mix and those above */
+    llmc_weight *mix_in, *mix_out;            /* RWKV: none in the first layer */
+    float *decay_bias, *rate_bias, *mix_bias; /* RWKV: (width) */
+    float *removal, *replacement, *bonus;     /* RWKV: (width) of keys; the published k_k, k_a and r_k */
+    float *shift, *ffn_shift;                 /* RWKV: (6, width), (width) how much of the row before */
+    float *mixer_norm_bias;                   /* RWKV: (width), as mixer_norm there */
+    float *conv;                              /* (channels, taps) */
+    float *conv_q, *conv_k, *conv_v;          /* KDA: (inner, taps) */
+    float *conv_bias;                         /* (channels) */
+    float *dt_bias;                           /* (heads), and so are decay and skip; KDA: (inner) */
+    float *decay;                             /* SELECT: (inner, state_size) */
     float *skip;
     float *mixer_norm; /* SCAN: (groups, inner / groups), or none; DELTA, KDA: (inner / heads) for each head */
 } llmc_layer;

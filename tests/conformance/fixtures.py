@@ -72,7 +72,7 @@ def logits(name):
 
 def as_q8_0(data, tensor):
     """A matrix as Q8_0, with its type; other tensors as they are."""
-    if not tensor.endswith(".weight") or data.ndim == 1 or data.shape[-1] % 32 or "norm" in tensor or "conv" in tensor:
+    if not tensor.endswith(".weight") or data.ndim == 1 or data.shape[-1] % 32 or "norm" in tensor or "conv" in tensor or "lerp" in tensor:
         return data, None
     return gguf.quants.quantize(data, gguf.GGMLQuantizationType.Q8_0), gguf.GGMLQuantizationType.Q8_0
 

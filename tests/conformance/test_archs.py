@@ -163,6 +163,8 @@ BAD_NUMBERS = [
     ("nemotron_h-dense", "feed_forward_length", "ARRAY", [0, 96, 0], "FORMAT", "feed_forward_length"),
     ("mamba-dense", "ssm.state_size", "UINT32", 512, "FORMAT", "ssm.state_size"),
     ("jamba-moe", "ssm.time_step_rank", "UINT32", 8, "FORMAT", "blk.0.ssm_x.weight"),
+    ("rwkv7-dense", "wkv.head_size", "UINT32", 48, "FORMAT", "wkv.head_size"),
+    ("rwkv7-dense", "attention.gate_lora_rank", "UINT32", 256, "FORMAT", "attention.gate_lora_rank"),
     ("kimi-linear-moe", "kda.head_dim", "UINT32", 1 << 31, "FORMAT", "kda.head_dim"),
     ("deepseek2-moe", "attention.value_length_mla", "UINT32", 600, "FORMAT", "attention.value_length_mla"),
     ("mpt-plain", "attention.max_alibi_bias", "FLOAT32", -1.0, "FORMAT", "attention.max_alibi_bias"),

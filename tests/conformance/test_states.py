@@ -10,7 +10,7 @@ from company import company, in_one_batch
 from isolated import run_python
 
 NAMES = ["mamba2-dense", "lfm2-dense", "granitehybrid-dense", "qwen35-dense", "qwen3next-moe", "mamba-dense", "jamba-moe", "nemotron_h-dense",
-         "falcon-h1-dense", "kimi-linear-moe", "plamo2-dense"]
+         "falcon-h1-dense", "kimi-linear-moe", "plamo2-dense", "rwkv7-dense"]
 SMALL = {"context_length": 256}
 PAGE = 16
 TOKENS = [(i * i * 7 + 3 * i + 5) % 128 for i in range(90)]

@@ -1,4 +1,4 @@
-/* Convolution, scans and delta rule: every tier equals the portable one bit for bit, however the tokens are cut into jobs; and the
+/* Convolution, scans, the delta rule and RWKV-7: every tier equals the portable one bit for bit, however the tokens are cut into jobs; and the
  * portable one equals doubles within its bound. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -113,7 +113,28 @@ static llmc_channel_scan_job channel_job(const material *m, uint32_t channels, u
                                    .dst_row = channels};
 }
 
-typedef enum kind { CONV, SCAN, CHANNEL_SCAN, DELTA, KINDS } kind;
+static llmc_wkv_job wkv_job(const material *m, uint32_t dim, int mixed, float *state, float *dst) {
+    return (llmc_wkv_job){.n_tokens = TOKENS,
+                          .dim = dim,
+                          .r = m->keys,
+                          .decay = m->gates,
+                          .k = m->keys + 100,
+                          .v = m->x,
+                          .rate = m->gates + 100,
+                          .gate = m->gates + 200,
+                          .first = mixed ? m->x + 300 : NULL,
+                          .mix = mixed ? m->gates + 300 : NULL,
+                          .row = ROW,
+                          .removal = m->weight,
+                          .replacement = m->weight + 100,
+                          .bonus = m->weight + 200,
+                          .norm = m->weight + 300,
+                          .norm_bias = m->weight + 400,
+                          .state = state,
+                          .dst = dst};
+}
+
+typedef enum kind { CONV, SCAN, CHANNEL_SCAN, DELTA } kind;
 
 /* The job's tokens from first on, n of them. */
 static void run_part(const llmc_recurrent_kernels *kernels, const material *m, kind what, uint32_t a, uint32_t b, int variant,
@@ -163,6 +184,27 @@ static void compare(const llmc_recurrent_kernels *kernels, const material *m, ki
     guarded_free(&s1), guarded_free(&s2), guarded_free(&y1), guarded_free(&y2);
 }
 
+/* Results lie ROW floats apart, as the inputs do. */
+static void compare_wkv(const llmc_recurrent_kernels *kernels, const material *m, uint32_t dim, int mixed, uint32_t cut) {
+    llmc_recurrent_kernels portable;
+    llmc_recurrent_kernels_init(&portable, LLMC_TIER_C);
+    size_t n = (size_t)dim * dim;
+    float s1[64 * 64], s2[64 * 64], y1[TOKENS * ROW] = {0}, y2[TOKENS * ROW] = {0};
+    memcpy(s1, m->state, n * 4), memcpy(s2, m->state, n * 4);
+    llmc_wkv_job job = wkv_job(m, dim, mixed, s1, y1);
+    portable.wkv(&job);
+    job = wkv_job(m, dim, mixed, s2, y2);
+    job.n_tokens = cut;
+    kernels->wkv(&job);
+    size_t at = (size_t)cut * ROW;
+    job.n_tokens = TOKENS - cut;
+    job.r += at, job.decay += at, job.k += at, job.v += at, job.rate += at, job.gate += at, job.dst += at;
+    if (mixed) job.first += at, job.mix += at;
+    kernels->wkv(&job);
+    assert_memory_equal(s1, s2, n * 4);
+    assert_memory_equal(y1, y2, sizeof y1);
+}
+
 static void tiers_and_cuts_equal_portable(void **state) {
     (void)state;
     static const uint32_t sizes[] = {1, 8, 15, 16, 17, 31, 32, 64}, others[] = {2, 4, 33, 64};
@@ -175,6 +217,7 @@ static void tiers_and_cuts_equal_portable(void **state) {
             for (uint32_t cut = 1; cut <= TOKENS; cut += 2) {
                 for (uint32_t taps = 2; taps <= 8; taps++)
                     compare(&kernels, m, CONV, sizes[i], taps, (int)(taps + cut / 2) % 4, cut);
+                compare_wkv(&kernels, m, sizes[i], (int)i % 2, cut);
                 for (int j = 0; j < 4; j++) compare(&kernels, m, SCAN, sizes[i], others[j], 0, cut);
                 for (int j = 0; j < 4; j++) compare(&kernels, m, DELTA, sizes[i], others[j], j % 2, cut);
                 for (int j = 0; j < 4 && sizes[i] <= 16; j++) compare(&kernels, m, CHANNEL_SCAN, sizes[i], others[j], 0, cut);
@@ -326,11 +369,58 @@ static void delta_equals_doubles(void **state) {
     free(m);
 }
 
+static double logistic(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+static void wkv_equals_doubles(void **state) {
+    (void)state;
+    enum { N = 20 };
+    material *m = make_material(6);
+    llmc_recurrent_kernels kernels;
+    llmc_recurrent_kernels_init(&kernels, LLMC_TIER_C);
+    float s[N * N], dst[TOKENS * ROW];
+    double exact[N * N], u[N], k[N], v[N], y[N];
+    memcpy(s, m->state, sizeof s);
+    for (int i = 0; i < N * N; i++) exact[i] = s[i];
+    llmc_wkv_job job = wkv_job(m, N, 1, s, dst);
+    kernels.wkv(&job);
+    for (size_t t = 0; t < TOKENS; t++) {
+        size_t at = t * ROW;
+        double square = 0, bonus = 0, mean = 0, variance = 0;
+        for (int j = 0; j < N; j++) {
+            u[j] = (double)job.k[at + j] * job.removal[j];
+            square += u[j] * u[j];
+            k[j] = job.k[at + j] * (1 + (logistic(job.rate[at + j]) - 1) * job.replacement[j]);
+            v[j] = job.v[at + j] + (job.first[at + j] - job.v[at + j]) * logistic(job.mix[at + j]);
+            bonus += job.r[at + j] * k[j] * job.bonus[j];
+        }
+        for (int i = 0; i < N; i++) {
+            double away = 0;
+            for (int j = 0; j < N; j++) away += exact[j * N + i] * u[j] / sqrt(square);
+            y[i] = 0;
+            for (int j = 0; j < N; j++) {
+                double decay = exp(-exp(-0.5) * logistic(job.decay[at + j])),
+                       back = u[j] / sqrt(square) * logistic(job.rate[at + j]);
+                exact[j * N + i] = exact[j * N + i] * decay + v[i] * k[j] - away * back;
+                y[i] += exact[j * N + i] * job.r[at + j];
+            }
+            mean += y[i] / N;
+        }
+        for (int i = 0; i < N; i++) variance += (y[i] - mean) * (y[i] - mean) / N;
+        for (int i = 0; i < N; i++) {
+            double normed = (y[i] - mean) / sqrt(variance + 64e-5) * job.norm[i] + job.norm_bias[i];
+            close_to(dst[at + i], (normed + v[i] * bonus) * job.gate[at + i]);
+        }
+    }
+    free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiers_and_cuts_equal_portable), cmocka_unit_test(conv_equals_doubles),
         cmocka_unit_test(scan_equals_doubles),           cmocka_unit_test(channel_scan_equals_doubles),
-        cmocka_unit_test(delta_equals_doubles),
+        cmocka_unit_test(delta_equals_doubles),          cmocka_unit_test(wkv_equals_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,7 @@ static void say_mixer(const llmc_arch *a) {
     say(a->mixer == LLMC_MIXER_DELTA, "gated delta rule");
     say(a->mixer == LLMC_MIXER_SELECT, "Mamba");
     say(a->mixer == LLMC_MIXER_SELECT_HEADS, "Mamba-2 with its own matrices for b, c and dt");
+    say(a->mixer == LLMC_MIXER_RWKV, "RWKV");
     say(a->mixer == LLMC_MIXER_KDA, "Kimi delta attention");
     say(a->recurrence == LLMC_RECURRENT_BESIDE, "beside attention in every layer");
     say(a->feeding == LLMC_FEEDING_ALONE, "layers that are one of these or a feed-forward");

@@ -242,6 +242,15 @@ static void test_faults(void **unused) {
     expect_fault(&f, &op, &good);
     op.u.channel_scan.state_size = 1;
     expect_fault(&f, &op, &good);
+    op = (llmc_op){.kind = LLMC_OP_SHIFT,
+                   .u.shift = {.width = SLOT + 1, .n_outputs = 1, .x = f.rows, .weight = f.rows, .dst = f.rows}};
+    expect_fault(&f, &op, &good);
+    op.u.shift.state.store = f.states;
+    expect_fault(&f, &op, &good);
+    op = (llmc_op){.kind = LLMC_OP_WKV, .u.wkv = {.n_heads = 1, .dim = 129}};
+    expect_fault(&f, &op, &good);
+    op.u.wkv.dim = 1;
+    expect_fault(&f, &op, &good);
     op = (llmc_op){.kind = LLMC_OP_UNIT};
     expect_fault(&f, &op, &good);
     op = (llmc_op){.kind = LLMC_OP_BLOCKS};

@@ -126,6 +126,12 @@ static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint3
     case LLMC_OP_DECAY:
         llmc_cpu_decay(thread, &ops->u.decay);
         break;
+    case LLMC_OP_SHIFT:
+        llmc_cpu_shift(thread, &ops->u.shift);
+        break;
+    case LLMC_OP_WKV:
+        llmc_cpu_wkv(thread, &ops->u.wkv);
+        break;
     case LLMC_OP_UNIT:
         llmc_cpu_unit(thread, &ops->u.unit);
         break;

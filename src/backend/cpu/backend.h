@@ -124,6 +124,8 @@ void llmc_cpu_conv(const llmc_cpu_thread *thread, const llmc_op_conv *op);
 void llmc_cpu_scan(const llmc_cpu_thread *thread, const llmc_op_scan *op);
 void llmc_cpu_channel_scan(const llmc_cpu_thread *thread, const llmc_op_channel_scan *op);
 void llmc_cpu_decay(const llmc_cpu_thread *thread, const llmc_op_decay *op);
+void llmc_cpu_shift(const llmc_cpu_thread *thread, const llmc_op_shift *op);
+void llmc_cpu_wkv(const llmc_cpu_thread *thread, const llmc_op_wkv *op);
 void llmc_cpu_unit(const llmc_cpu_thread *thread, const llmc_op_unit *op);
 void llmc_cpu_delta(const llmc_cpu_thread *thread, const llmc_op_delta *op);
 void llmc_cpu_group_norm(const llmc_cpu_thread *thread, const llmc_op_group_norm *op);

@@ -8,7 +8,7 @@
 enum { MAX_DIM = 1 << 24, MAX_HEADS = 1 << 16 };
 
 _Static_assert((int)LLMC_MAX_TAPS <= (int)LLMC_CONV_MAX_TAPS && (int)LLMC_MAX_DELTA_KEY <= (int)LLMC_DELTA_MAX_KEY &&
-                   (int)LLMC_MAX_CHANNEL_STATE <= (int)LLMC_CHANNEL_STATE,
+                   (int)LLMC_MAX_CHANNEL_STATE <= (int)LLMC_CHANNEL_STATE && (int)LLMC_MAX_WKV <= (int)LLMC_WKV_SIZE,
                "the kernels hold them");
 
 /* ---- States ------------------------------------------------------------------------------------------------------------ */
@@ -263,6 +263,67 @@ void llmc_cpu_delta(const llmc_cpu_thread *thread, const llmc_op_delta *op) {
     }
 }
 
+static void shift_unit(const llmc_cpu_thread *thread, const llmc_op_shift *op, const llmc_segment *segment, uint32_t first) {
+    uint32_t n = llmc_cpu_min(LLMC_CONV_CHANNELS, op->width - first);
+    float *last = state_at(&op->state, segment->state, first);
+    size_t rows = (size_t)thread->batch->n_tokens * op->width;
+    run runs[2];
+    uint32_t n_runs = runs_of(segment, runs);
+    for (uint32_t i = 0; i < n_runs; i++) {
+        const float *before = last, *x = op->x + (size_t)runs[i].first_token * op->width + first;
+        for (uint32_t t = 0; t < runs[i].n_tokens; t++, before = x, x += op->width) {
+            float *dst = op->dst + (x - op->x);
+            for (uint32_t o = 0; o < op->n_outputs; o++) {
+                const float *weight = op->weight + (size_t)o * op->width + first;
+                for (uint32_t c = 0; c < n; c++) dst[o * rows + c] = (before[c] - x[c]) * weight[c] + x[c];
+            }
+        }
+        memcpy(last, before, n * sizeof *last);
+        if (i == 0) take_snapshot(&op->state, segment, first, 1, n, n);
+    }
+}
+
+void llmc_cpu_shift(const llmc_cpu_thread *thread, const llmc_op_shift *op) {
+    uint32_t parts = (op->width + LLMC_CONV_CHANNELS - 1) / LLMC_CONV_CHANNELS;
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, thread->batch->n_segments * parts);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        shift_unit(thread, op, &thread->batch->segments[unit / parts], unit % parts * LLMC_CONV_CHANNELS);
+    }
+}
+
+static void wkv_unit(const llmc_cpu_thread *thread, const llmc_op_wkv *op, const llmc_segment *segment, uint32_t head) {
+    uint32_t row = op->n_heads * op->dim, first = head * op->dim, n = op->dim * op->dim;
+    size_t in_state = (size_t)head * n;
+    llmc_wkv_job job = {.dim = op->dim,
+                        .row = row,
+                        .removal = op->removal + first,
+                        .replacement = op->replacement + first,
+                        .bonus = op->bonus + first,
+                        .norm = op->norm + first,
+                        .norm_bias = op->norm_bias + first,
+                        .state = state_at(&op->state, segment->state, in_state)};
+    run runs[2];
+    uint32_t n_runs = runs_of(segment, runs);
+    for (uint32_t i = 0; i < n_runs; i++) {
+        size_t at = (size_t)runs[i].first_token * row + first;
+        job.n_tokens = runs[i].n_tokens;
+        job.r = op->r + at, job.decay = op->decay + at, job.k = op->k + at, job.v = op->v + at;
+        job.rate = op->rate + at, job.gate = op->gate + at;
+        job.first = op->first ? op->first + at : NULL;
+        job.mix = op->first ? op->mix + at : NULL;
+        job.dst = op->dst + at;
+        thread->backend->recurrent.wkv(&job);
+        if (i == 0) take_snapshot(&op->state, segment, in_state, 1, n, n);
+    }
+}
+
+void llmc_cpu_wkv(const llmc_cpu_thread *thread, const llmc_op_wkv *op) {
+    llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, thread->batch->n_segments * op->n_heads);
+    for (uint32_t unit; llmc_pool_loop_next(&loop, &unit);) {
+        wkv_unit(thread, op, &thread->batch->segments[unit / op->n_heads], unit % op->n_heads);
+    }
+}
+
 void llmc_cpu_group_norm(const llmc_cpu_thread *thread, const llmc_op_group_norm *op) {
     const llmc_norm_kernels *kernels = &thread->backend->norm;
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, op->n_rows);
@@ -282,13 +343,24 @@ static void scale_by_sigmoid(const llmc_cpu_thread *thread, float gate, uint32_t
     for (uint32_t i = 0; i < n; i++) y[i] = y[i] * factor;
 }
 
+static void set_sigmoid(const llmc_cpu_thread *thread, const float *gate, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i += LLMC_CONV_CHANNELS) {
+        float part[LLMC_CONV_CHANNELS];
+        uint32_t m = llmc_cpu_min(LLMC_CONV_CHANNELS, n - i);
+        for (uint32_t j = 0; j < m; j++) part[j] = 1.0f;
+        thread->backend->recurrent.sigmoid_gate(gate + i, m, part);
+        memcpy(y + i, part, m * sizeof *y);
+    }
+}
+
 void llmc_cpu_sigmoid(const llmc_cpu_thread *thread, const llmc_op_sigmoid *op) {
     llmc_pool_loop loop = llmc_pool_loop_begin(thread->backend->pool, thread->index, op->n_rows);
     for (uint32_t row; llmc_pool_loop_next(&loop, &row);) {
         for (uint32_t i = 0; i < op->n_blocks; i++) {
             const float *gate = op->gate + (size_t)row * op->gate_row + (size_t)i * op->gate_step;
             float *dst = op->dst + ((size_t)row * op->n_blocks + i) * op->block;
-            if (op->one_gate) scale_by_sigmoid(thread, *gate, op->block, dst);
+            if (op->set) set_sigmoid(thread, gate, op->block, dst);
+            else if (op->one_gate) scale_by_sigmoid(thread, *gate, op->block, dst);
             else thread->backend->recurrent.sigmoid_gate(gate, op->block, dst);
         }
     }
@@ -352,6 +424,20 @@ static const char *decay_fault(const llmc_op_decay *op) {
     return !op->bias || !op->a || !op->x ? "an address is missing" : NULL;
 }
 
+static const char *shift_fault(const llmc_batch *batch, const llmc_op_shift *op) {
+    if (op->width == 0 || op->width > MAX_DIM || op->n_outputs == 0) return "no channels, or too many";
+    if (!op->x || !op->weight || !op->dst) return "an address is missing";
+    return state_fault(batch, &op->state, op->width);
+}
+
+static const char *wkv_fault(const llmc_batch *batch, const llmc_op_wkv *op) {
+    if (!op->n_heads || op->n_heads > MAX_HEADS || !op->dim || op->dim > LLMC_MAX_WKV) return "a dimension is absurd";
+    if (!op->r || !op->decay || !op->k || !op->v || !op->rate || !op->gate || !op->dst) return "an address is missing";
+    if (!op->removal || !op->replacement || !op->bonus || !op->norm || !op->norm_bias) return "an address is missing";
+    if (op->first && !op->mix) return "an address is missing";
+    return state_fault(batch, &op->state, (uint64_t)op->n_heads * op->dim * op->dim);
+}
+
 static const char *delta_fault(const llmc_batch *batch, const llmc_op_delta *op) {
     if (!heads_fit(op->n_heads, op->n_key_heads)) return "heads are not a multiple of key heads";
     if (!op->key_dim || op->key_dim > LLMC_MAX_DELTA_KEY || !op->value_dim || op->value_dim > 1 << 14)
@@ -371,6 +457,10 @@ const char *llmc_cpu_recurrent_fault(const llmc_batch *batch, const llmc_op *op)
         return channel_scan_fault(batch, &op->u.channel_scan);
     case LLMC_OP_DECAY:
         return decay_fault(&op->u.decay);
+    case LLMC_OP_SHIFT:
+        return shift_fault(batch, &op->u.shift);
+    case LLMC_OP_WKV:
+        return wkv_fault(batch, &op->u.wkv);
     case LLMC_OP_UNIT:
         return op->u.unit.x ? NULL : "an address is missing";
     case LLMC_OP_DELTA:

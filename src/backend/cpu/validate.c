@@ -240,6 +240,8 @@ static const char *op_fault(const check *c, const llmc_op *op) {
     case LLMC_OP_CHANNEL_SCAN:
     case LLMC_OP_DECAY:
     case LLMC_OP_UNIT:
+    case LLMC_OP_SHIFT:
+    case LLMC_OP_WKV:
     case LLMC_OP_DELTA:
     case LLMC_OP_GROUP_NORM:
     case LLMC_OP_SIGMOID:
