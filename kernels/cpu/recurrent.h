@@ -120,6 +120,7 @@ typedef struct llmc_recurrent_kernels {
     void (*unit_length)(uint32_t n, float eps, float *x);            /* x[i] *= 1 / sqrt(sum of squares + eps) */
     void (*silu_gate)(const float *gate, uint32_t n, float *y);      /* y[i] *= silu(gate[i]) */
     void (*sigmoid_gate)(const float *gate, uint32_t n, float *y);   /* y[i] *= 1 / (1 + exp(-gate[i])) */
+    void (*softplus_gate)(const float *gate, uint32_t n, float *y);  /* y[i] *= log(1 + exp(gate[i])) */
 } llmc_recurrent_kernels;
 
 /* Equal bits on every tier. */

@@ -483,6 +483,10 @@ static void wkv(const llmc_wkv_job *job) {
     }
 }
 
+static void softplus_gate(const float *gate, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = y[i] * softplus(gate[i]);
+}
+
 static void fill_kernels(llmc_recurrent_kernels *kernels) {
     *kernels = (llmc_recurrent_kernels){.conv = conv,
                                         .scan = scan,
@@ -492,5 +496,6 @@ static void fill_kernels(llmc_recurrent_kernels *kernels) {
                                         .decay = decay,
                                         .unit_length = unit_length,
                                         .silu_gate = silu_gate,
-                                        .sigmoid_gate = sigmoid_gate};
+                                        .sigmoid_gate = sigmoid_gate,
+                                        .softplus_gate = softplus_gate};
 }

@@ -121,7 +121,7 @@ typedef enum llmc_op_kind {
     LLMC_OP_SHIFT,        /* dst (n_outputs, n_tokens, width) = x + (the row before - x) * weight */
     LLMC_OP_WKV,          /* dst (n_tokens, n_heads * dim) = RWKV-7's rule, normed and gated */
     LLMC_OP_GROUP_NORM,   /* dst = groups of src / rms(group) * weight, * silu(gate) */
-    LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate) */
+    LLMC_OP_SIGMOID,      /* dst *= sigmoid(gate), or softplus */
     LLMC_OP_BLOCKS,       /* parts of rows to parts of rows */
     LLMC_OP_NORM,         /* dst (rows, width) = or += scale * norm(src) */
     LLMC_OP_SOFT_CAP,     /* x (rows, width) = cap * tanh(x / cap), or what of x lies from -cap to cap */
@@ -348,6 +348,7 @@ typedef struct llmc_op_sigmoid {
     uint32_t n_blocks;
     uint32_t block;
     const float *gate;
+    int softplus;       /* dst *= log(1 + exp(gate)) */
     int one_gate;       /* of a block: gate is a number, not (block) */
     uint32_t gate_row;  /* floats from a row's gate to the next one's */
     uint32_t gate_step; /* and from a block's to the next one's */

@@ -66,6 +66,8 @@ typedef enum llmc_window_rope {
     LLMC_WINDOW_ROPE_LOCAL     /* base 10,000, or that key, without scaling */
 } llmc_window_rope;
 
+typedef enum llmc_gated_output { LLMC_GATED_NOT = 0, LLMC_GATED_SIGMOID, LLMC_GATED_SOFTPLUS } llmc_gated_output;
+
 /* One architecture: a decoder block of attention and a feed-forward, and where it departs from llama's, whose settings are the
  * zeros. Each field is something that arch.c, weights.c or forward.c looks at. */
 typedef struct llmc_arch {
@@ -88,6 +90,7 @@ typedef struct llmc_arch {
     uint8_t post_norms;          /* post_attention_norm, post_ffw_norm: of what is added */
     uint8_t post_norms_bare;     /* whose names do not end in ".weight" */
     uint8_t ffn_norm_named_post; /* the feed-forward's norm is called post_attention_norm */
+    uint8_t ffn_norm_named_out;  /* or attn_output_norm */
     llmc_residual residual;
     llmc_presence qkv_bias;    /* attn_{q,k,v}.bias or attn_qkv.bias */
     llmc_presence out_bias;    /* attn_output.bias */
@@ -159,7 +162,8 @@ typedef struct llmc_arch {
     uint8_t ffn_norm_bare;          /* the feed-forward's norm is called ffn_norm, without ".weight" */
     uint8_t output_norm_named_embd; /* the last norm is called token_embd_norm */
     uint8_t output_norm_named_enc;  /* enc.output_norm */
-    uint8_t gated_output; /* attn_gate: what is attended is multiplied by the sigmoid of this product of attention's input */
+    llmc_gated_output gated_output; /* attn_gate: what is attended is multiplied by a function of this product of attention's
+                                       input, which has an element for each of it or for each head */
     uint8_t gated_query;  /* attn_q has a gate behind each head's query; what is attended is multiplied by its sigmoid */
     uint8_t grouped_keys; /* DELTA: heads that share a key follow each other; else a key serves every n-th head */
 } llmc_arch;

@@ -517,23 +517,24 @@ static void add_store(writer *w, uint32_t layer, uint32_t n_tokens) {
     else add_qkv(w, layer, n_tokens);
 }
 
-/* What is attended times the sigmoid of its gate, which lies behind each head's query, or by itself. */
-static void add_output_gate(writer *w, uint32_t n_tokens) {
+/* What is attended times what becomes of its gate, which lies behind each head's query, or by itself. */
+static void add_output_gate(writer *w, uint32_t layer, uint32_t n_tokens) {
     const llmc_hparams *h = w->h;
-    uint32_t each = h->arch->gated_query ? 2 : 1;
-    llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid = (llmc_op_sigmoid){.n_rows = n_tokens,
-                                                                     .n_blocks = h->n_heads,
-                                                                     .block = h->head_dim,
-                                                                     .gate = w->a->mixed + (each - 1) * h->head_dim,
-                                                                     .gate_row = each * h->n_heads * h->head_dim,
-                                                                     .gate_step = each * h->head_dim,
-                                                                     .dst = w->a->attended};
+    uint32_t n_heads = h->sizes[layer].n_heads, head_dim = llmc_head_dim(h, layer), behind = h->arch->gated_query;
+    int one = w->parts->weights->facts[layer].gate_by_head;
+    llmc_op_sigmoid *op = &llmc_write_op(w, LLMC_OP_SIGMOID)->u.sigmoid;
+    *op = (llmc_op_sigmoid){.n_rows = n_tokens, .n_blocks = n_heads, .block = head_dim, .one_gate = one};
+    op->softplus = h->arch->gated_output == LLMC_GATED_SOFTPLUS;
+    op->gate = w->a->mixed + behind * head_dim;
+    op->gate_step = one ? 1 : (1 + behind) * head_dim;
+    op->gate_row = n_heads * op->gate_step;
+    op->dst = w->a->attended;
 }
 
 static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
     if (!(w->h->layer[layer] & LLMC_LAYER_ATTENDS)) return;
     add_attend(w, layer);
-    if (w->h->arch->gated_query || w->h->arch->gated_output) add_output_gate(w, n_tokens);
+    if (w->h->arch->gated_query || w->h->arch->gated_output) add_output_gate(w, layer, n_tokens);
     if (w->h->latent.kv_rank) llmc_write_latent_values(w, layer, n_tokens);
 }
 

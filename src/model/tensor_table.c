@@ -106,7 +106,7 @@ static const llmc_tensor_row layer_tensors[] = {
     MATRIX("attn_k_b.weight", LLMC_SLOT_NONE, LLMC_DIM_NONE, LLMC_DIM_NONE, LLMC_NEED_LATENT_SPARE),
     MATRIX("attn_v_b.weight", LLMC_SLOT_NONE, LLMC_DIM_NONE, LLMC_DIM_NONE, LLMC_NEED_LATENT_SPARE),
     MATRIX("attn_kv_b.weight", LLMC_SLOT_NONE, LLMC_DIM_NONE, LLMC_DIM_NONE, LLMC_NEED_LATENT_SPARE),
-    MATRIX("attn_gate.weight", LAYER(out_gate), LLMC_DIM_Q, LLMC_DIM_WIDTH, LLMC_NEED_OUT_GATE),
+    MATRIX("attn_gate.weight", LAYER(out_gate), LLMC_DIM_OUT_GATE, LLMC_DIM_WIDTH, LLMC_NEED_OUT_GATE),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_Q, LLMC_NEED_OUT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_ATTENDED_LATENT, LLMC_NEED_LATENT),
     MATRIX("attn_output.weight", LAYER(wo), LLMC_DIM_WIDTH, LLMC_DIM_WIDTH, LLMC_NEED_INSTEAD),
@@ -123,6 +123,7 @@ static const llmc_tensor_row layer_tensors[] = {
     VECTOR("ffn_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM),
     VECTOR("ffn_norm", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BARE),
     VECTOR("ffn_norm.bias", LAYER(ffn_norm_bias), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_BIAS),
+    VECTOR("attn_output_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_AS_OUT),
     VECTOR("post_attention_norm.weight", LAYER(ffn_norm), LLMC_DIM_WIDTH, LLMC_NEED_FFN_NORM_AS_POST),
     VECTOR("post_ffw_norm.weight", LAYER(ffn_post_norm), LLMC_DIM_WIDTH, LLMC_NEED_POST_NORMS),
     MATRIX("ffn_gate.weight", LAYER(w_gate), LLMC_DIM_FF, LLMC_DIM_WIDTH, LLMC_NEED_GATE),
@@ -341,15 +342,21 @@ static llmc_presence if_there(int condition, llmc_presence then) {
     return condition ? then : LLMC_ABSENT;
 }
 
-static int has_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
+static const llmc_gguf_tensor *find_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
     char name[NAME_SIZE];
     snprintf(name, sizeof name, "blk.%u.%s", layer, rest);
-    return llmc_gguf_find_tensor(gguf, name) != NULL;
+    return llmc_gguf_find_tensor(gguf, name);
+}
+
+static int has_tensor(const llmc_gguf *gguf, uint32_t layer, const char *rest) {
+    return find_tensor(gguf, layer, rest) != NULL;
 }
 
 llmc_layer_facts llmc_layer_facts_of(const llmc_gguf *gguf, const llmc_hparams *h, uint32_t layer) {
     llmc_layer_facts facts = {.hparams = h, .layer = layer};
     facts.output_embeds = h->arch->output_embeds && !llmc_gguf_find_tensor(gguf, "token_embd.weight");
+    const llmc_gguf_tensor *gate = h->arch->gated_output ? find_tensor(gguf, layer, "attn_gate.weight") : NULL;
+    facts.gate_by_head = gate && gate->dims[1] == h->sizes[layer].n_heads;
     facts.attends = (h->layer[layer] & LLMC_LAYER_ATTENDS) != 0;
     facts.recurrent = (h->layer[layer] & LLMC_LAYER_RECURRENT) != 0;
     facts.feeds = (h->layer[layer] & LLMC_LAYER_FEEDS) != 0;

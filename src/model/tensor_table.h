@@ -13,6 +13,7 @@
     DIM(Q_KV, q + kv) /* where v begins in a fused tensor */                                                                   \
     DIM(QKV, q + 2 * kv)                                                                                                       \
     DIM(Q_GATED, 2 * q) /* queries and their gates */                                                                          \
+    DIM(OUT_GATE, f->gate_by_head ? s->n_heads : q)                                                                            \
     DIM(HEADS, s->n_heads)                                                                                                     \
     DIM(KV_HEADS, s->n_kv_heads)                                                                                               \
     DIM(HEAD, llmc_head_dim(h, f->layer))                                                                                      \
@@ -89,7 +90,8 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(ATTN_NORM_2, if_there(a->pre_norm == LLMC_PRE_NORM_SHARED, rwkv ? LLMC_REQUIRED : LLMC_OPTIONAL))                     \
     NEED(SUM_NORM_2, if_there(a->encoder && a->alibi != LLMC_ABSENT, LLMC_OPTIONAL))                                           \
     NEED(NORM_BIAS, a->norm_bias)                                                                                              \
-    NEED(FFN_NORM, if_there(!a->ffn_norm_named_post && !a->ffn_norm_bare, ffn_norm))                                           \
+    NEED(FFN_NORM, if_there(!a->ffn_norm_named_post && !a->ffn_norm_named_out && !a->ffn_norm_bare, ffn_norm))                 \
+    NEED(FFN_NORM_AS_OUT, if_there(a->ffn_norm_named_out, ffn_norm))                                                           \
     NEED(FFN_NORM_BARE, if_there(a->ffn_norm_bare, ffn_norm))                                                                  \
     NEED(FFN_NORM_BIAS, ffn_norm == LLMC_REQUIRED ? a->norm_bias : if_there(a->norm_bias != LLMC_ABSENT, ffn_norm))            \
     NEED(FFN_NORM_AS_POST, if_there(a->ffn_norm_named_post, ffn_norm))                                                         \
@@ -212,6 +214,7 @@ int llmc_tensor_ignored(const char *name_in_layer); /* left behind by converters
 typedef struct llmc_layer_facts {
     const llmc_hparams *hparams;
     uint32_t layer;
+    int gate_by_head; /* attn_gate has a row a head */
     int attends, recurrent, feeds, experts, output_embeds, fused_gate_up, fused_qkv, fused_experts, joined_beta_alpha;
 } llmc_layer_facts;
 

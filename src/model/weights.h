@@ -19,7 +19,7 @@ typedef struct llmc_layer {
     float *q_norm, *k_norm;           /* (head_dim), (q) and (kv), or (heads, head_dim): llmc_head_norm */
     float *q_norm_bias, *k_norm_bias; /* (q), (kv) of layer norms of all heads; NULL: none */
     float *sinks;                     /* (n_heads) */
-    llmc_weight *out_gate;            /* (q, width) */
+    llmc_weight *out_gate;            /* (q or n_heads, width) */
     llmc_weight *wo;                  /* (width, q) */
     float *bo;                        /* (width) */
     float *attn_sum_norm;             /* (width) of x once attention was added; NULL: none */

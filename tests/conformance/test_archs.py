@@ -10,7 +10,7 @@ from test_logits import score_on
 
 NAMES = fixtures.names()
 VARIANTS = fixtures.variants()
-ROUTED = ["afmoe-experts8", "deepseek2-groups", "deepseek2-old", "gpt-oss-experts8", "llama-experts8", "llama4-experts8"]  # in which rows go to different experts
+ROUTED = ["afmoe-experts8", "deepseek2-groups", "deepseek2-old", "gpt-oss-experts8", "laguna-experts8", "llama-experts8", "llama4-experts8"]  # in which rows go to different experts
 
 # llama.cpp computes GELU by a table of half precision: what comes out has 11 bits. These models differ by that, as
 # test_what_the_table_rounds shows for two of them.
@@ -147,6 +147,10 @@ BAD_NUMBERS = [
     ("bailingmoe2-experts8", "expert_shared_count", "UINT32", 1024, "FORMAT", "blk.1.ffn_gate_shexp.weight"),
     ("exaone-moe-experts8", "nextn_predict_layers", "UINT32", 6, "FORMAT", "nextn_predict_layers"),
     ("afmoe-experts8", "attention.sliding_window_pattern", "ARRAY", [1], "FORMAT", "attention.sliding_window_pattern"),
+    ("laguna-experts8", "rope.dimension_count_swa", "UINT32", 18, "FORMAT", "rope.dimension_count_swa"),
+    ("laguna-experts8", "attention.head_count", "ARRAY", [4, 6, 6, 6, 6], "FORMAT", "blk.4.attn_q.weight"),
+    ("laguna-plain", "attention.head_count", "ARRAY", [4], "FORMAT", "attention.head_count"),
+    ("dbrx-experts8", "attention.clamp_kqv", "FLOAT32", -1.0, "FORMAT", "attention.clamp_kqv"),
     ("qwen2moe-experts8", "expert_shared_feed_forward_length", "UINT32", 32, "FORMAT", "blk.0.ffn_gate_shexp.weight"),
     ("qwen3moe-moe", "expert_feed_forward_length", "UINT32", 64, "FORMAT", "blk.0.ffn_gate_exps.weight"),
     ("gpt-oss-moe", "attention.sliding_window", "UINT32", 1 << 31, "FORMAT", "attention.sliding_window"),

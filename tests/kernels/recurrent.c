@@ -248,6 +248,11 @@ static void tiers_and_cuts_equal_portable(void **state) {
         memcpy(a, m->x, sizeof a);
         portable.sigmoid_gate(m->gates, 19, a);
         for (int i = 0; i < 19; i++) assert_true(fabs(a[i] - m->x[i] / (1 + exp(-m->gates[i]))) < 1e-6);
+        memcpy(a, m->x, sizeof a), memcpy(b, m->x, sizeof b);
+        portable.softplus_gate(m->gates, 19, a);
+        kernels.softplus_gate(m->gates, 19, b);
+        assert_memory_equal(a, b, sizeof a);
+        for (int i = 0; i < 19; i++) assert_true(fabs(a[i] - m->x[i] * log1p(exp(m->gates[i]))) < 1e-6);
     }
     free(m);
 }

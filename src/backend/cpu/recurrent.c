@@ -337,10 +337,15 @@ void llmc_cpu_group_norm(const llmc_cpu_thread *thread, const llmc_op_group_norm
     }
 }
 
-static void scale_by_sigmoid(const llmc_cpu_thread *thread, float gate, uint32_t n, float *y) {
+static void apply_gate(const llmc_cpu_thread *thread, const llmc_op_sigmoid *op, const float *gate, uint32_t n, float *y) {
+    const llmc_recurrent_kernels *kernels = &thread->backend->recurrent;
+    (op->softplus ? kernels->softplus_gate : kernels->sigmoid_gate)(gate, n, y);
+}
+
+static void apply_one_gate(const llmc_cpu_thread *thread, const llmc_op_sigmoid *op, const float *gate, float *y) {
     float factor = 1.0f;
-    thread->backend->recurrent.sigmoid_gate(&gate, 1, &factor);
-    for (uint32_t i = 0; i < n; i++) y[i] = y[i] * factor;
+    apply_gate(thread, op, gate, 1, &factor);
+    for (uint32_t i = 0; i < op->block; i++) y[i] = y[i] * factor;
 }
 
 static void set_sigmoid(const llmc_cpu_thread *thread, const float *gate, uint32_t n, float *y) {
@@ -360,8 +365,8 @@ void llmc_cpu_sigmoid(const llmc_cpu_thread *thread, const llmc_op_sigmoid *op) 
             const float *gate = op->gate + (size_t)row * op->gate_row + (size_t)i * op->gate_step;
             float *dst = op->dst + ((size_t)row * op->n_blocks + i) * op->block;
             if (op->set) set_sigmoid(thread, gate, op->block, dst);
-            else if (op->one_gate) scale_by_sigmoid(thread, *gate, op->block, dst);
-            else thread->backend->recurrent.sigmoid_gate(gate, op->block, dst);
+            else if (op->one_gate) apply_one_gate(thread, op, gate, dst);
+            else apply_gate(thread, op, gate, op->block, dst);
         }
     }
 }
