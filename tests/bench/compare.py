@@ -191,6 +191,13 @@ def wait_for_quiet(seconds):
             return
 
 
+def read_through(path):
+    """So that the file is in the page cache: making the next model, or the system, may have pushed it out."""
+    with open(path, "rb", buffering=0) as file:
+        while file.read(16 << 20):
+            pass
+
+
 def watch_peak(child, peak):
     """Keeps the child's peak of resident memory in peak[0]. ru_maxrss will not do: it begins with this process's own."""
     status = pathlib.Path(f"/proc/{child.pid}/status")
@@ -301,6 +308,7 @@ def measure(side, job, path, told, a):
             done = run(command)
         return done and ({f"{row}, a core busy": value for row, value in read(*done[:3]).items()}, 0.0)
     for _ in range(3):
+        read_through(path)
         wait_for_quiet(a.wait)
         done = run(command)
         if not done:
