@@ -91,9 +91,19 @@ int llmc_cpu_has_tier(llmc_cpu_tier tier) {
         return 0;
     }
 }
+
+int llmc_cpu_masks_beside_dots(void) {
+    uint32_t highest, b, c, d;
+    if (!__get_cpuid(0, &highest, &b, &c, &d)) return 0;
+    return b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+}
 #else
 int llmc_cpu_has_tier(llmc_cpu_tier tier) {
     return tier == LLMC_TIER_C;
+}
+
+int llmc_cpu_masks_beside_dots(void) {
+    return 0;
 }
 #endif
 

@@ -18,5 +18,8 @@ int llmc_cpu_has_tier(llmc_cpu_tier tier);
 llmc_cpu_tier llmc_cpu_best_tier(void);
 const char *llmc_cpu_tier_name(llmc_cpu_tier tier);
 int llmc_cpu_tier_find(const char *name, llmc_cpu_tier *tier); /* 1, or 0: no such name */
+/* Whether registers of 512 bits are masked and shifted by other units than those of vpdpbusd, as AMD's are and Intel's are not. It
+ * decides how a product is walked, never its bits. */
+int llmc_cpu_masks_beside_dots(void);
 
 #endif

@@ -246,7 +246,7 @@ void llmc_matmul_kernels_init(llmc_matmul_kernels *kernels, llmc_cpu_tier tier) 
     llmc_matmul_kernels_avx2(kernels);
     if (tier == LLMC_TIER_AVXVNNI) llmc_matmul_kernels_avxvnni(kernels);
     if (tier < LLMC_TIER_AVX512) return;
-    llmc_matmul_kernels_avx512(kernels);
+    llmc_matmul_kernels_avx512(kernels, !llmc_cpu_masks_beside_dots());
     llmc_matmul_kernels_avx512_float(kernels);
     if (tier >= LLMC_TIER_AVX512BF16) llmc_matmul_kernels_avx512bf16(kernels);
     if (tier < LLMC_TIER_AMX) return;

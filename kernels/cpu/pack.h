@@ -163,7 +163,9 @@ enum { LLMC_AMX_FLOAT_SCRATCH = 49152, LLMC_AMX_SCRATCH_BYTES = 98304 };
 #ifdef LLMC_X86
 void llmc_matmul_kernels_avx2(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_avxvnni(llmc_matmul_kernels *kernels);
-void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels);
+/* through_memory: more than 8 rows share weights that are unpacked once. Pays where masks and shifts take turns with the dot
+ * products (llmc_cpu_masks_beside_dots). */
+void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels, int through_memory);
 void llmc_matmul_kernels_avx512_float(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_avx512bf16(llmc_matmul_kernels *kernels);
 void llmc_matmul_kernels_amx(llmc_matmul_kernels *kernels);

@@ -14,6 +14,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#define LLMC_X86 /* a tier's kernels by name */
+#endif
 #include "kernels/cpu/pack.h"
 #include "model/quant.h"
 #include "tests/kernels/random_weights.h"
@@ -262,6 +265,12 @@ static void for_each_tier(const problem *p, uint64_t *seed) {
             continue;
         }
         for (int variant = 0; variant < 4; variant++) check_product(p, &kernels, tier, seed, variant);
+#ifdef LLMC_X86
+        if (tier != LLMC_TIER_AVX512 || p->form == LLMC_ACT_F32) continue;
+        /* The walk that this machine would not choose. */
+        llmc_matmul_kernels_avx512(&kernels, llmc_cpu_masks_beside_dots());
+        for (int variant = 0; variant < 4; variant++) check_product(p, &kernels, tier, seed, variant);
+#endif
     }
 }
 

@@ -69,7 +69,7 @@ static void matmul_without_tiles(const llmc_packed *packed, const void *act, uin
                                  uint32_t tile_end, float *dst, size_t dst_stride, const float *bias, int accumulate,
                                  void *scratch) {
     llmc_matmul_kernels avx512;
-    llmc_matmul_kernels_avx512(&avx512);
+    llmc_matmul_kernels_avx512(&avx512, 1);
     avx512.matmul(packed, act, n_rows, tile_begin, tile_end, dst, dst_stride, bias, accumulate, scratch);
 }
 

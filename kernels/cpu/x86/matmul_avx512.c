@@ -1,6 +1,6 @@
 /* The product of quantized weights with AVX-512 and VNNI: the lanes of a register are the 16 outputs of a tile, and a kernel
- * holds up to 8 rows times 2 tiles of running sums. Few rows unpack weights in registers as they go; many share what is
- * unpacked once into the first-level cache. Makes the bits of matmul.c. */
+ * holds up to 8 rows times 2 tiles of running sums. Few rows unpack weights in registers as they go; many do so too, or share what
+ * is unpacked once into the first-level cache. Makes the bits of matmul.c. */
 #define TILE_STREAM_AHEAD 1536
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/x86/avx512_product.h"
@@ -494,6 +494,14 @@ static const kernels_of_type *const kernel_table[LLMC_PACK_TYPES] = {
 
 /* --- few rows: unpacking in registers --- */
 
+/* Asks for the lines of the result that these tiles of all rows go to. */
+static void prefetch_results(const product *p, uint32_t tile, uint32_t n_tiles) {
+    for (uint32_t r = 0; r < p->n_rows; r++) {
+        const float *dst = p->dst + r * p->dst_stride + (size_t)tile * LLMC_TILE_ROWS;
+        for (uint32_t t = 0; t < n_tiles; t++) __builtin_prefetch(dst + t * LLMC_TILE_ROWS, 1);
+    }
+}
+
 /* Up to MAX_ROWS rows. */
 static void few_rows(const product *p, const kernels_of_type *kernels, uint32_t tile_begin, uint32_t tile_end) {
     __m512 sums[MAX_ROWS * MAX_TILES];
@@ -505,11 +513,21 @@ static void few_rows(const product *p, const kernels_of_type *kernels, uint32_t 
         uint32_t n_tiles = tile_end - tile < MAX_TILES ? 1 : MAX_TILES;
         job.tile = p->packed->data + tile * p->packed->tile_bytes;
         job.next = job.tile + n_tiles * p->packed->tile_bytes;
+        prefetch_results(p, tile, n_tiles);
         kernels->few[height][n_tiles - 1](&job);
         for (uint32_t r = 0; r < p->n_rows; r++) {
             for (uint32_t t = 0; t < n_tiles; t++) store(p, r, tile + t, sums[r * n_tiles + t]);
         }
     }
+}
+
+/* How many rows to take next. The K types' sums and dots of more than 4 rows leave no register free, but the first of a group of
+ * tiles wait for memory: those are 6. */
+static uint32_t rows_at_once(const product *p, uint32_t row) {
+    const uint32_t left = p->n_rows - row;
+    const int of_256 = llmc_act_form_inline(p->packed->type) == LLMC_ACT_Q8_256;
+    const uint32_t most = !of_256 ? MAX_ROWS : row ? 4 : 6;
+    return left < most ? left : most;
 }
 
 /* Any number of them, a few at a time over tiles that stay in the second-level cache. */
@@ -519,7 +537,7 @@ static void few_by_few(const product *p, const kernels_of_type *kernels, uint32_
     for (uint32_t tile = tile_begin; tile < tile_end; tile += group) {
         product part = *p;
         for (uint32_t row = 0; row < p->n_rows; row += part.n_rows) {
-            part.n_rows = p->n_rows - row < MAX_ROWS ? p->n_rows - row : MAX_ROWS;
+            part.n_rows = rows_at_once(p, row);
             part.act = p->act + row * p->act_stride;
             part.dst = p->dst + row * p->dst_stride;
             few_rows(&part, kernels, tile, tile_end - tile < group ? tile_end : tile + group);
@@ -609,18 +627,31 @@ static void many_rows(const product *p, const kernels_of_type *kernels, uint32_t
     }
 }
 
-static void matmul_avx512(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin, uint32_t tile_end,
-                          float *dst, size_t dst_stride, const float *bias, int accumulate, void *scratch) {
+static void matmul_in_registers(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin,
+                                uint32_t tile_end, float *dst, size_t dst_stride, const float *bias, int accumulate,
+                                void *scratch) {
+    (void)scratch;
     if (packed->type < 0 || packed->type >= LLMC_PACK_TYPES || !kernel_table[packed->type]) return;
-    const kernels_of_type *kernels = kernel_table[packed->type];
     const size_t act_stride = llmc_act_bytes(llmc_act_form_inline(packed->type), packed->cols);
     product p = {packed, act, act_stride, n_rows, dst, dst_stride, bias, accumulate};
-    const uint32_t step = rows_of_pass(packed);
-    /* Bytes need no unpacking, and a few rows are not worth its detour through memory. */
-    if (n_rows <= MAX_ROWS || step <= MAX_ROWS || packed->type == LLMC_PACK_Q8_0) few_by_few(&p, kernels, tile_begin, tile_end);
-    else many_rows(&p, kernels, tile_begin, tile_end, scratch, step);
+    few_by_few(&p, kernel_table[packed->type], tile_begin, tile_end);
 }
 
-void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels) {
-    kernels->matmul = matmul_avx512;
+static void matmul_through_memory(const llmc_packed *packed, const void *act, uint32_t n_rows, uint32_t tile_begin,
+                                  uint32_t tile_end, float *dst, size_t dst_stride, const float *bias, int accumulate,
+                                  void *scratch) {
+    const uint32_t step = rows_of_pass(packed);
+    /* Bytes need no unpacking, and a few rows are not worth its detour through memory. */
+    if (n_rows <= MAX_ROWS || step <= MAX_ROWS || packed->type == LLMC_PACK_Q8_0 || packed->type < 0 ||
+        packed->type >= LLMC_PACK_TYPES || !kernel_table[packed->type]) {
+        matmul_in_registers(packed, act, n_rows, tile_begin, tile_end, dst, dst_stride, bias, accumulate, scratch);
+        return;
+    }
+    const size_t act_stride = llmc_act_bytes(llmc_act_form_inline(packed->type), packed->cols);
+    product p = {packed, act, act_stride, n_rows, dst, dst_stride, bias, accumulate};
+    many_rows(&p, kernel_table[packed->type], tile_begin, tile_end, scratch, step);
+}
+
+void llmc_matmul_kernels_avx512(llmc_matmul_kernels *kernels, int through_memory) {
+    kernels->matmul = through_memory ? matmul_through_memory : matmul_in_registers;
 }
