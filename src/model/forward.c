@@ -172,25 +172,6 @@ static void add_rows(writer *w, const llmc_weight *weight, int by) {
     llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weight, .by = by, .dst = w->a->x};
 }
 
-/* Every layer's own embedding of the tokens, plus what a matrix makes of the embedding that all layers share, by sqrt(2). */
-static void add_layer_inputs(writer *w, uint32_t n_tokens) {
-    const llmc_weights *weights = w->parts->weights;
-    uint32_t one = w->h->layer_embedding, all = one * w->h->n_layers;
-    float *inputs = w->a->layer_inputs, *made = w->a->layer_proj;
-    llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->layer_embeddings, .dst = inputs};
-    scale_rows(w, n_tokens, all, sqrtf((float)one) / sqrtf(2), inputs);
-    llmc_add_part(llmc_write_matmul(w, n_tokens, w->h->width, w->a->x), weights->layer_proj, NULL, made);
-    scale_rows(w, n_tokens, all, 1 / sqrtf((float)w->h->width), made);
-    llmc_op_group_norm *norm = &llmc_write_op(w, LLMC_OP_GROUP_NORM)->u.group_norm;
-    *norm = (llmc_op_group_norm){.n_rows = n_tokens, .n_groups = w->h->n_layers, .width = one, .shared_weight = 1};
-    norm->src = norm->dst = made;
-    norm->weight = weights->layer_proj_norm;
-    norm->eps = w->h->norm_eps;
-    llmc_op_norm *sum = llmc_write_norm(w, n_tokens, all, NULL, NULL, made, inputs);
-    sum->scale = 1 / sqrtf(2);
-    sum->accumulate = 1;
-}
-
 static void add_embeddings(writer *w, uint32_t n_tokens) {
     const llmc_weights *weights = w->parts->weights;
     llmc_write_op(w, LLMC_OP_EMBED)->u.embed = (llmc_op_embed){.weight = weights->token_embd, .dst = w->a->x};
@@ -198,7 +179,7 @@ static void add_embeddings(writer *w, uint32_t n_tokens) {
     add_rows(w, weights->positions, LLMC_BY_POSITION);
     add_rows(w, weights->token_types, LLMC_BY_TYPE);
     add_norm_of_sum(w, n_tokens, weights->embd_norm, weights->embd_norm_bias, w->a->x);
-    if (w->h->layer_embedding) add_layer_inputs(w, n_tokens);
+    if (w->h->layer_embedding) llmc_write_layer_inputs(w, n_tokens);
     if (w->h->arch->streams) llmc_write_streams(w, n_tokens);
 }
 
@@ -430,18 +411,6 @@ static void add_out(writer *w, uint32_t layer, const layer_rows *r) {
     add_norm_of_sum(w, r->n, l->attn_sum_norm_2, l->attn_sum_norm_2_bias, r->x);
 }
 
-/* x += norm((gelu(gate . x) * the layer's input) . out^T); rows are all tokens. */
-static void add_layer_embedding(writer *w, uint32_t layer, uint32_t rows, float *x) {
-    const llmc_layer *l = layer_of(w, layer);
-    uint32_t one = w->h->layer_embedding, all = one * w->h->n_layers;
-    llmc_add_part(llmc_write_matmul(w, rows, w->h->width, x), l->embedding_gate, NULL, w->a->gate);
-    llmc_write_blocks(w, rows, 1, one, w->a->layer_inputs + (size_t)layer * one, all, one, w->a->up, one);
-    llmc_op_matmul *m = llmc_write_residual(w, rows, one, w->a->gate, l->embedding_out, NULL, l->embedding_norm, NULL, x);
-    m->input = LLMC_INPUT_ACTIVATION;
-    m->activation = LLMC_GEGLU;
-    m->up = w->a->up;
-}
-
 static int ends_loop(const llmc_hparams *h, uint32_t layer) {
     return h->loop_norm && (layer + 1) % h->n_file_layers == 0 && layer + 1 < h->n_layers;
 }
@@ -473,7 +442,10 @@ static void add_rest_of_layer(writer *w, uint32_t layer, const layer_rows *r) {
     add_out(w, layer, r);
     if (feeds && !parallel) add_up(w, layer, r->n, r->x);
     if (feeds) add_down(w, layer, r->n, r->x);
-    if (w->h->layer_embedding) add_layer_embedding(w, layer, r->n, r->x);
+    if (w->h->layer_embedding) { /* and then the rows are all tokens */
+        llmc_write_layer_input(w, l, layer, r->n, r->x);
+        llmc_write_norm(w, r->n, w->h->width, l->embedding_norm, NULL, w->a->branch, r->x)->accumulate = 1;
+    }
     scale_by(w, r->n, w->h->width, l->layer_scale, r->x);
     if (ends_loop(w->h, layer)) add_norm_of_sum(w, r->n, w->parts->weights->output_norm, NULL, r->x);
 }

@@ -58,6 +58,10 @@ void llmc_write_rope_store(llmc_op_writer *w, uint32_t layer);
 void llmc_write_latent(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 void llmc_write_latent_values(llmc_op_writer *w, uint32_t layer, uint32_t n_tokens);
 
+/* Embeddings of layers, see layer_inputs.c: all of them, from x; and what a layer makes of x and its own, into branch. */
+void llmc_write_layer_inputs(llmc_op_writer *w, uint32_t n_tokens);
+void llmc_write_layer_input(llmc_op_writer *w, const llmc_layer *l, uint32_t layer, uint32_t rows, const float *x);
+
 /* AltUp, see streams.c: the beginning, of x; before a layer, into x and sum; and once attention was added to sum, once the
  * feed-forward was; the end, into x. */
 void llmc_write_streams(llmc_op_writer *w, uint32_t rows);

@@ -116,17 +116,11 @@ void llmc_write_sparse(llmc_op_writer *w, uint32_t rows, uint32_t width, float *
 
 void llmc_write_correct(llmc_op_writer *w, const llmc_layer *l, uint32_t layer, uint32_t rows) {
     stream_arrays a = arrays_of(w, rows);
-    uint32_t one = w->h->layer_embedding, all = one * w->h->n_layers, width = w->h->width;
+    uint32_t width = w->h->width;
     add_modes(w, l, rows, w->a->sum, l->stream_correct);
     add_mix(w, rows, w->a->x, w->a->sum, a.streams);
     llmc_write_norm(w, rows, width, NULL, NULL, a.streams, w->a->normed)->weight = l->stream_scale;
-    llmc_add_part(llmc_write_matmul(w, rows, width, w->a->normed), l->embedding_gate, NULL, w->a->gate);
-    llmc_write_blocks(w, rows, 1, one, w->a->layer_inputs + (size_t)layer * one, all, one, w->a->up, one);
-    llmc_op_matmul *m = llmc_write_matmul(w, rows, one, w->a->gate);
-    m->input = LLMC_INPUT_ACTIVATION;
-    m->activation = LLMC_GEGLU;
-    m->up = w->a->up;
-    llmc_add_part(m, l->embedding_out, NULL, w->a->branch);
+    llmc_write_layer_input(w, l, layer, rows, w->a->normed);
     for (uint32_t i = 1; i < N; i++) {
         float *stream = a.streams + (size_t)i * rows * width;
         llmc_write_norm(w, rows, width, l->embedding_norm, NULL, w->a->branch, stream)->accumulate = 1;

@@ -23,8 +23,8 @@ INTRO = """# Models
 <!-- Written by tests/tools/models_readme.py from the library's tables; change those, or the script. -->
 A GGUF file becomes a model here: `gguf*.c` read the file, `arch.c` is the table of architectures, `hparams*.c` the numbers of a
 model, `tensor_table.c` its tensors, `weights.c` their way to the backend, `forward.c` the operations of a step, and `experts.c`,
-`latent.c` and `mixer_*.c` what is not plain attention and a plain feed-forward. Recurrent layers have a state for every sequence
-(`recurrent.h` says how large, `src/kv/README.md` when it is kept).
+`latent.c`, `layer_inputs.c`, `streams.c` and `mixer_*.c` what is not plain attention and a plain feed-forward. Recurrent layers
+have a state for every sequence (`recurrent.h` says how large, `src/kv/README.md` when it is kept).
 
 ## Architectures
 {n_archs} are served. The last column names what each was checked against: models of width 64 or 128 in `tests/data/archs` with

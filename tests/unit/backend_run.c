@@ -374,7 +374,7 @@ static void running_allocates_nothing(void **state) {
 
 /* --- refusals --- */
 
-enum { N_FAULTS = 21 };
+enum { N_FAULTS = 26 };
 
 static void break_step(int fault, llmc_batch *batch, llmc_segment *segment, uint32_t *positions, int32_t *tokens,
                        uint32_t *pages, uint32_t *rows, llmc_op *ops) {
@@ -442,6 +442,22 @@ static void break_step(int fault, llmc_batch *batch, llmc_segment *segment, uint
     case 20:
         ops[4].u.attention.kv = NULL;
         break;
+    case 21:
+        ops[3].u.rope_store.v = NULL;
+        break;
+    case 22:
+        ops[2].u.matmul.input = LLMC_INPUT_ACTIVATION;
+        ops[2].u.matmul.activation = LLMC_XIELU;
+        break;
+    case 23:
+        ops[4] = (llmc_op){.kind = LLMC_OP_MIX, .u.mix = {.n_rows = 2, .width = WIDTH, .n = 4}};
+        break;
+    case 24:
+        ops[4] = (llmc_op){.kind = LLMC_OP_LENGTH, .u.length = {.n_rows = 2, .width = WIDTH}};
+        break;
+    case 25:
+        ops[4] = (llmc_op){.kind = LLMC_OP_SPARSE, .u.sparse = {.n_rows = 2, .width = 1}};
+        break;
     default:
         break;
     }
@@ -470,6 +486,24 @@ static void wrong_steps_are_refused(void **state) {
     uint32_t n_ops = build_ops(&m, &nothing, ops);
     assert_int_equal(m.backend->call->run(m.backend, &nothing, ops, n_ops, NULL), LLMCALL_OK);
     free_model(&m);
+}
+
+static void pages_of_layers_that_differ(void **state) {
+    (void)state;
+    llmc_env env;
+    llmc_env_init(&env, NULL);
+    llmc_backend *backend;
+    llmc_kv_store *kv;
+    assert_int_equal(llmc_cpu_backend_create(&env, 1, NULL, &backend, NULL), LLMCALL_OK);
+    const llmc_kv_layer layers[] = {{2, 32}, {1, 80}, {4, 64}};
+    llmc_kv_shape shape = {.n_pages = 3, .n_layers = 3, .type = LLMC_KV_F16, .layers = layers};
+    assert_int_equal(backend->call->kv_bytes(backend, &shape), 3 * 2 * LLMC_PAGE_TOKENS * (2 * 32 + 80 + 4 * 64) * 2);
+    assert_int_equal(backend->call->kv_create(backend, &shape, &kv, NULL), LLMCALL_OK);
+    backend->call->kv_zero(backend, kv, 2);
+    backend->call->kv_destroy(backend, kv);
+    shape.type = LLMC_KV_Q8_0; /* 80 is no multiple of its blocks */
+    assert_int_equal(backend->call->kv_bytes(backend, &shape), 0);
+    backend->call->destroy(backend);
 }
 
 static void tiers_are_chosen(void **state) {
@@ -510,6 +544,7 @@ int main(void) {
         cmocka_unit_test(running_allocates_nothing),
         cmocka_unit_test(wrong_steps_are_refused),
         cmocka_unit_test(tiers_are_chosen),
+        cmocka_unit_test(pages_of_layers_that_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
