@@ -19,6 +19,10 @@ INLINE vector apply(const llmc_activation activation, vector gate, vector up) {
         return clamped(gate, up);
     case LLMC_GEGLU_EXACT:
         return OP(mul)(LANES_(gelu_exact)(gate), up);
+    case LLMC_REGLU:
+        return LANES_(where_less)(gate, OP(set1)(0.0f), OP(set1)(0.0f), OP(mul)(gate, up));
+    case LLMC_RELU_SQUARED:
+        return LANES_(where_less)(gate, OP(set1)(0.0f), OP(set1)(0.0f), OP(mul)(gate, gate));
     case LLMC_GELU_EXACT:
         return LANES_(gelu_exact)(gate);
     default:
@@ -60,6 +64,14 @@ static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_GELU, gate, up, n, y);
 }
 
+static void reglu(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_REGLU, gate, up, n, y);
+}
+
+static void relu_squared(const float *gate, const float *up, uint32_t n, float *y) {
+    every(LLMC_RELU_SQUARED, gate, up, n, y);
+}
+
 static void gelu_exact(const float *gate, const float *up, uint32_t n, float *y) {
     every(LLMC_GELU_EXACT, gate, up, n, y);
 }
@@ -89,7 +101,9 @@ static void fill(llmc_activation_kernels *kernels) {
     kernels->of[LLMC_GEGLU] = geglu;
     kernels->of[LLMC_SWIGLU_CLAMPED] = swiglu_clamped;
     kernels->of[LLMC_GEGLU_EXACT] = geglu_exact;
+    kernels->of[LLMC_REGLU] = reglu;
     kernels->of[LLMC_GELU] = gelu;
+    kernels->of[LLMC_RELU_SQUARED] = relu_squared;
     kernels->of[LLMC_GELU_EXACT] = gelu_exact;
     kernels->xielu = xielu;
     kernels->soft_cap = soft_cap;
