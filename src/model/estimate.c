@@ -232,6 +232,10 @@ static uint64_t default_states(const llmc_model_plan *plan, const llmcall_model_
     return n < 2 ? 2 : n;
 }
 
+static uint32_t sequences_at_once(const llmc_model_plan *plan) {
+    return plan->limits.max_sequences ? plan->limits.max_sequences : plan->limits.max_outputs;
+}
+
 /* At most half of kv_bytes, if that was given. */
 static llmcall_status size_states(llmc_model_plan *plan, const llmc_backend *backend, const llmcall_model_options *options,
                                   llmcall_error *error) {
@@ -241,7 +245,7 @@ static llmcall_status size_states(llmc_model_plan *plan, const llmc_backend *bac
         return LLMCALL_OK;
     }
     uint64_t one = backend->call->state_bytes(backend, &plan->states);
-    uint64_t wanted = 2 * (uint64_t)(plan->limits.max_sequences ? plan->limits.max_sequences : plan->limits.max_outputs);
+    uint64_t wanted = 2 * (uint64_t)sequences_at_once(plan);
     if (one == 0) return fail_states(plan, error);
     uint64_t n = options->kv_bytes ? options->kv_bytes / 2 / one : default_states(plan, options, one, wanted);
     if (n == 0) {
@@ -257,9 +261,9 @@ static llmcall_status size_states(llmc_model_plan *plan, const llmc_backend *bac
 
 /* ---- Pages ---- */
 
-/* No layer has attention: pages are only counted, as a measure of prefixes. */
+/* No layer has attention: pages are only counted, as a measure of prefixes, and so that all that run have theirs. */
 static void count_pages(llmc_model_plan *plan, uint64_t context_pages) {
-    uint64_t pages = DEFAULT_CONTEXTS * context_pages;
+    uint64_t pages = (DEFAULT_CONTEXTS + (uint64_t)sequences_at_once(plan)) * context_pages;
     if (pages > COUNTED_PAGES) pages = COUNTED_PAGES;
     if (pages < context_pages) pages = context_pages;
     plan->kv.n_pages = (uint32_t)pages;

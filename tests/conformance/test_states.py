@@ -164,10 +164,13 @@ def test_preemption(path):
 
 
 def test_memory(path):
-    memory = llmcall.estimate(path, max_sequences=4)
+    memory = llmcall.estimate(path, max_sequences=8)
     assert memory.state_kib > 0
-    with llmcall.Engine(path, threads=1, max_sequences=4, **SMALL) as engine:
-        assert engine.metrics().states == 8
+    with llmcall.Engine(path, threads=1, max_sequences=8, **SMALL) as engine:
+        metrics = engine.metrics()
+        assert metrics.states == 16
+        if memory.kv_bytes_per_token == 0:  # pages are free: all eight can run to the end of their context
+            assert metrics.kv_pages >= 8 * SMALL["context_length"] // PAGE
     with pytest.raises(llmcall.Error) as error:
         llmcall.Engine(path, threads=1, kv_bytes=1000)
     assert error.value.param == "kv_bytes"
