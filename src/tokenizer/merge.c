@@ -45,6 +45,13 @@ llmcall_status llmc_merger_push(llmc_merger *m, int32_t id) {
     return LLMCALL_OK;
 }
 
+/* SentencePiece has one unknown token for all characters in a row that no token covers. */
+static void put_unknown(llmc_merger *m) {
+    llmc_token_list *list = m->list;
+    const int again = list->n > m->first_id && list->ids[list->n - 1] == m->unk;
+    if (m->unk >= 0 && !again) list->ids[list->n++] = m->unk;
+}
+
 /* Room for one id a byte was reserved. */
 static void put_symbol(llmc_merger *m, const char *text, size_t size, int32_t id) {
     llmc_token_list *list = m->list;
@@ -52,9 +59,9 @@ static void put_symbol(llmc_merger *m, const char *text, size_t size, int32_t id
         list->ids[list->n++] = id;
     } else if (!m->vocabulary->byte_level) {
         for (size_t i = 0; i < size; i++) {
-            int32_t byte = m->vocabulary->byte_ids[(uint8_t)text[i]];
-            if (byte < 0) byte = m->unk;
+            const int32_t byte = m->vocabulary->byte_ids[(uint8_t)text[i]];
             if (byte >= 0) list->ids[list->n++] = byte;
+            else put_unknown(m);
         }
     }
 }

@@ -58,6 +58,9 @@ static void normalize(normalizer *n, const char *text, size_t size) {
         }
         at += step;
     }
+    llmc_buffer *out = &n->out; /* a U+2581 of the text's own is a space here too */
+    while (n->tokenizer->merge_spaces && out->size >= 3 && memcmp(out->data + out->size - 3, SPACE_MARK, 3) == 0)
+        out->size -= 3;
 }
 
 /* ---- Unigram: the best path -------------------------------------------------------------------------------------------- */

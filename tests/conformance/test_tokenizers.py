@@ -150,6 +150,45 @@ def test_trained_unigrams_are_sentencepieces(rule, spaces, tmp_path):
     compare_scores(tmp_path / "trained.gguf", sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "trained.model")), texts.many(2000, 17))
 
 
+@pytest.mark.parametrize("options", [{"byte_fallback": True}, {"byte_fallback": True, "add_dummy_prefix": False, "user_defined_symbols": ["<a>", "<a><b>", "12"]},
+                                     {"byte_fallback": True, "split_by_whitespace": False, "split_by_unicode_script": False}, {"byte_fallback": False}])
+def test_trained_bpes_are_sentencepieces(options, tmp_path):
+    """A small vocabulary, so that much falls back to bytes or, without them, is unknown."""
+    corpus = [text.replace("\n", " ") for text in texts.many(1500, 20, strange=0)]
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus), model_prefix=str(tmp_path / "trained"), vocab_size=700, model_type="bpe",
+                                             character_coverage=0.985, normalization_rule_name="identity", remove_extra_whitespaces=False,
+                                             num_threads=1, minloglevel=2, **options)
+    vocab_gguf.from_sentencepiece(tmp_path / "trained.model", tmp_path / "trained.gguf")
+    oracle = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "trained.model"))
+    given = [text + symbol + text for text in texts.many(1000, 21, strange=0.5) for symbol in ("", "<a><b>")]
+    compare(tmp_path / "trained.gguf", oracle.encode, given)
+
+
+def test_random_merges_are_the_tokenizers_packages(tmp_path):
+    """Merges that contradict each other, made by chance, and added tokens among them."""
+    for seed in range(4):
+        rng = random.Random(seed)
+        letters = [vocab_gguf.LETTERS[byte] for byte in "ab eé日".encode()]
+        tokens, merges = [vocab_gguf.LETTERS[byte] for byte in range(256)], []
+        for _ in range(150):
+            pair = rng.choice(letters + tokens[256:]), rng.choice(letters + tokens[256:])
+            if len("".join(pair)) <= 12 and pair not in merges:
+                merges.append(pair)
+                tokens += ["".join(pair)] if "".join(pair) not in tokens else []
+        added = {"<s>": vocab_gguf.CONTROL, "<|a|>": vocab_gguf.CONTROL, "<|a|>b": vocab_gguf.USER_DEFINED, "\n\n": vocab_gguf.USER_DEFINED}
+        path = tmp_path / f"{seed}.gguf"
+        vocab_gguf.write(path, "gpt2", [*tokens, *added], [vocab_gguf.NORMAL] * len(tokens) + [*added.values()], pre="gpt-2",
+                         merges=[" ".join(pair) for pair in merges])
+        oracle = tokenizers.Tokenizer(tokenizers.models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+        oracle.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        oracle.add_tokens([tokenizers.AddedToken(text, special=kind == vocab_gguf.CONTROL, normalized=False) for text, kind in added.items()])
+        parts = ["a", "b", " ", "é", "日", "e", "ab", "ba", "  ", "aa", *added, "<|", "s>", "\n"]
+        with llmcall.Engine(path, threads=0, vocab_only=True) as engine:
+            for _ in range(500):
+                text = "".join(rng.choice(parts) for _ in range(rng.choice([3, 10, 40, 200])))
+                assert engine.tokenize(text, special=True) == oracle.encode(text).ids, repr(text)
+
+
 def settled(character):
     """Whether the tokenizers package, whose tables are of an older Unicode, has a character in the class that it has by now."""
     category = unicodedata.category(character)
