@@ -361,7 +361,7 @@ typedef struct llmcall_model_options {
     const llmcall_reader *readers; /* instead of path: one a part */
     size_t n_readers;
     const char *name;           /* what requests call it; NULL: general.name of the file. NUL-terminated */
-    uint32_t context_length;    /* longest sequence; 0: the model's own */
+    uint32_t context_length;    /* longest sequence; 0: the model's own, at most 2^24 */
     uint32_t reserved;
     uint64_t kv_bytes;          /* memory for the KV cache, up to half of it for states of recurrent layers; 0: four full
                                    contexts, at most 1 GiB, at least one context, and as much again for states */

@@ -17,6 +17,8 @@ enum {
     MAX_CONTEXT = 1 << 28,
     DEFAULT_CONTEXTS = 4,
     DEFAULT_KV_BYTES = 1 << 30,
+    OWN_CONTEXT = 1 << 24, /* tokens: what a file may claim beyond this is served where it is asked for */
+    DEFAULT_PAGES = OWN_CONTEXT / LLMC_PAGE_TOKENS,
     COUNTED_PAGES = 1 << 16, /* of a model whose pages take no memory, if its context needs no more */
     SMALLEST_CONTEXT = 512,  /* tokens: a machine that cannot hold this much of a context cannot serve the model */
     MAX_PAGES = 1 << 30,
@@ -204,6 +206,7 @@ static uint64_t default_pages(const llmc_model_plan *plan, const llmcall_model_o
     const llmcall_memory *m = &plan->memory;
     uint64_t pages = DEFAULT_CONTEXTS * context_pages;
     if (pages > DEFAULT_KV_BYTES / page) pages = DEFAULT_KV_BYTES / page;
+    if (pages > DEFAULT_PAGES) pages = DEFAULT_PAGES; /* however little each takes, it is counted */
     if (pages < context_pages) pages = context_pages;
     if (options->max_memory) return pages;
 
@@ -346,7 +349,9 @@ static llmcall_status size_kv(llmc_model_plan *plan, const llmc_backend *backend
                               llmcall_error *error) {
     llmc_model_shape *s = &plan->shape;
     plan->kv = (llmc_kv_shape){.n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .type = s->kv_type};
-    s->max_context = options->context_length ? options->context_length : s->context_length;
+    s->max_context = options->context_length           ? options->context_length
+                     : s->context_length < OWN_CONTEXT ? s->context_length
+                                                       : OWN_CONTEXT;
     s->max_step_tokens = plan->limits.max_step_tokens;
     if (!s->causal && s->max_context > s->max_step_tokens) s->max_context = s->max_step_tokens;
     uint64_t context_pages = ((uint64_t)s->max_context + LLMC_PAGE_TOKENS - 1) / LLMC_PAGE_TOKENS;

@@ -100,6 +100,9 @@ static uint64_t rows_of(const llmc_gguf *gguf, int i) {
 static llmcall_status check_tensor(const llmc_gguf *gguf, int i, uint64_t rows, uint64_t cols, llmcall_error *error) {
     const llmc_gguf_tensor *tensor = llmc_gguf_find_tensor(gguf, tensors[i].name);
     if (!tensor) return LLMCALL_OK;
+    if (cols == 0)
+        return llmc_fail(error, LLMCALL_E_FORMAT, NULL, tensor->name, "The file has the tensor %s, but not %s.", tensor->name,
+                         tensors[i - 1].name);
     if (tensor->dims[0] != cols || tensor->dims[1] != rows || tensor->dims[2] != 1 || tensor->dims[3] != 1 || rows == 0 ||
         rows > MAX_OUTPUTS)
         return llmc_fail(error, LLMCALL_E_FORMAT, NULL, tensor->name,

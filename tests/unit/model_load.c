@@ -124,6 +124,23 @@ static void test_options_override(void **state) {
     close_fixture(&f);
 }
 
+/* A few bytes must not make a cache of gigabytes, nor one whose count alone takes seconds. */
+static void test_a_context_beyond_reason(void **state) {
+    (void)state;
+    for (int recurrent = 0; recurrent <= 1; recurrent++) {
+        fixture f;
+        tiny_gguf_spec spec = {.width = 32, .n_heads = 1, .n_layers = 1, .set_type = TINY_U32, .set_number = 1 << 28};
+        spec.architecture = recurrent ? "granitehybrid" : "llama";
+        spec.set_key = recurrent ? "granitehybrid.context_length" : "llama.context_length";
+        open_fixture(&f, &spec);
+        assert_int_equal(load(&f), LLMCALL_OK);
+        assert_int_equal(llmc_model_shape_of(f.model)->context_length, 1 << 28);
+        assert_in_range(llmc_model_shape_of(f.model)->max_context, 1 << 20, 1 << 24);
+        assert_in_range(llmc_model_kv_pages(f.model), 1 << 16, 1 << 20);
+        close_fixture(&f);
+    }
+}
+
 static void test_vocab_only(void **state) {
     (void)state;
     fixture f;
@@ -503,6 +520,7 @@ int main(void) {
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_optional_parts),
         cmocka_unit_test(test_options_override),
+        cmocka_unit_test(test_a_context_beyond_reason),
         cmocka_unit_test(test_vocab_only),
         cmocka_unit_test(test_missing_keys),
         cmocka_unit_test(test_absurd_keys),
