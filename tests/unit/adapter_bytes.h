@@ -34,11 +34,12 @@ static inline void put_adapter(gguf_bytes *b, const adapter_matrix *matrices, ui
     put_padding(b, 32);
 }
 
-/* For a tiny model of width 64: a rank of its own for each of three matrices, one of them in F16. */
+/* For a tiny model of width 64: a rank of its own for each of three matrices and for the embeddings, one of them in F16. */
 static const adapter_matrix tiny_adapter[] = {
     {"blk.0.attn_q.weight.lora_a", 8, 64, 0},   {"blk.0.attn_q.weight.lora_b", 64, 8, 0},
     {"blk.1.ffn_down.weight.lora_b", 64, 3, 0}, {"blk.1.ffn_down.weight.lora_a", 3, 96, 0},
-    {"output.weight.lora_a", 20, 64, 1},        {"output.weight.lora_b", 272, 20, 1}};
+    {"output.weight.lora_a", 20, 64, 1},        {"output.weight.lora_b", 272, 20, 1},
+    {"token_embd.weight.lora_a", 272, 5, 0},    {"token_embd.weight.lora_b", 64, 5, 0}};
 enum { TINY_ADAPTER_MATRICES = sizeof tiny_adapter / sizeof tiny_adapter[0] };
 
 static inline llmcall_adapter_options adapter_options(const llmcall_reader *reader, const char *name) {

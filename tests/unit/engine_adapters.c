@@ -7,7 +7,7 @@
 #include "tests/unit/engine_setup.h"
 #include "tests/unit/failing_alloc.h"
 
-_Static_assert(TINY_VOCAB == 272, "output.weight of adapter_bytes.h has a row for every token");
+_Static_assert(TINY_VOCAB == 272, "tensors of adapter_bytes.h have a row for every token");
 
 static llmcall_status load(llmcall_engine *engine, const char *name, uint32_t seed, llmcall_error *error) {
     gguf_bytes file = {0};
