@@ -23,6 +23,13 @@ static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float
     }
 }
 
+static void swiglu_limited(const float *gate, const float *up, float limit, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) {
+        float g = llmc_silu(gate[i]), u = up[i] > limit ? limit : up[i] < -limit ? -limit : up[i];
+        y[i] = (g > limit ? limit : g) * u;
+    }
+}
+
 static void reglu(const float *gate, const float *up, uint32_t n, float *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = gate[i] < 0.0f ? 0.0f : gate[i] * up[i];
 }
@@ -64,6 +71,7 @@ void llmc_activation_kernels_init(llmc_activation_kernels *kernels, llmc_cpu_tie
                                                 [LLMC_GELU] = gelu,
                                                 [LLMC_RELU_SQUARED] = relu_squared,
                                                 [LLMC_GELU_EXACT] = gelu_exact},
+                                         .swiglu_limited = swiglu_limited,
                                          .xielu = xielu,
                                          .soft_cap = soft_cap};
     if (tier < LLMC_TIER_AVX2) return;

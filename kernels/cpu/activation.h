@@ -12,6 +12,8 @@ typedef void (*llmc_activation_function)(const float *gate, const float *up, uin
 
 typedef struct llmc_activation_kernels {
     llmc_activation_function of[LLMC_ACTIVATIONS_KNOWN];
+    /* silu(gate), up to the limit, times up, from -limit to limit. */
+    void (*swiglu_limited)(const float *gate, const float *up, float limit, uint32_t n, float *y);
     void (*xielu)(const float *x, const llmc_xielu *numbers, uint32_t n, float *y); /* y may be x */
     void (*soft_cap)(float *x, uint32_t n, float cap);                              /* x[i] = cap * tanh(x[i] / cap) */
 } llmc_activation_kernels;

@@ -159,6 +159,7 @@ typedef struct llmc_op_matmul {
     const float *src;
     const float *up;         /* of gated activations */
     const llmc_xielu *xielu; /* LLMC_XIELU: host memory */
+    float limit;             /* 0, or of SWIGLU silu(gate) goes up to it, and up from -limit to it */
     const float *norm;       /* of norms: (width); ACTIVATION: NULL, or of an RMS norm behind it */
     const float *norm_bias;  /* LAYER_NORM: (width) or NULL */
     float eps;
@@ -417,6 +418,7 @@ typedef struct llmc_op_experts {
     uint32_t width;
     int input; /* LLMC_INPUT_PLAIN: src (n_rows, width); _ACTIVATION: of src and up (slots, width) */
     int activation;
+    float limit;  /* as in matmul */
     int weighted; /* PLAIN: a slot reads its row times its weight */
     const float *src;
     const float *up;

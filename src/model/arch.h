@@ -134,6 +134,7 @@ typedef struct llmc_arch {
     uint32_t window;              /* default of attention.sliding_window; 0: none without the key */
     uint32_t window_layers;       /* only models of so many layers have windows; 0: all */
     llmc_window_rope window_rope;
+    uint8_t half_turns;            /* layers without a window turn half of rope.dimension_count dimensions */
     uint8_t rope_pattern;          /* key attention.rope_pattern: which layers turn */
     uint8_t window_chunks;         /* windows do not slide: llmc_op_attention.chunks */
     uint8_t only_windows_turn;     /* layers without a window have no RoPE, in models that have windows */
@@ -147,6 +148,7 @@ typedef struct llmc_arch {
     uint8_t experts_beside;        /* a layer with experts has a feed-forward beside them, and norms for each */
     uint8_t experts_shared_fused;  /* ffn_up_shexp holds the gate's rows, then its own */
     uint8_t experts_narrow;        /* key moe_latent_size: they work in a narrower space */
+    uint8_t limits;                /* keys swiglu_clamp_exp and swiglu_clamp_shexp */
     uint8_t experts_read_weighted; /* an expert's weight multiplies what it reads, not what it puts out */
     uint8_t router_reads_x;        /* the router reads the layer's input as it is, before attention */
     uint8_t experts_biased;        /* router and experts have biases */
@@ -164,6 +166,7 @@ typedef struct llmc_arch {
     uint8_t output_norm_named_enc;  /* enc.output_norm */
     llmc_gated_output gated_output; /* attn_gate: what is attended is multiplied by a function of this product of attention's
                                        input, which has an element for each of it or for each head */
+    uint8_t gate_optional;
     uint8_t gated_query;  /* attn_q has a gate behind each head's query; what is attended is multiplied by its sigmoid */
     uint8_t grouped_keys; /* DELTA: heads that share a key follow each other; else a key serves every n-th head */
 } llmc_arch;
@@ -236,6 +239,7 @@ enum {
 typedef struct llmc_layer_sizes {
     uint16_t n_heads, n_kv_heads;
     uint32_t n_ff;
+    float limit, experts_limit; /* of what SwiGLU puts out: of feed-forward and shared expert, of the others; 0: none */
 } llmc_layer_sizes;
 
 typedef struct llmc_hparams {

@@ -42,6 +42,10 @@ void llmc_write_router(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, co
     if (l->experts_in) llmc_add_part(m, l->experts_in, NULL, w->a->narrow);
 }
 
+static const llmc_layer_sizes *sizes_of(const llmc_op_writer *w, const llmc_layer *l) {
+    return &w->h->sizes[l - w->parts->weights->layers];
+}
+
 static void add_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, const float *x) {
     llmc_op_experts *op = add_products(w, rows, w->h->experts.width, l->experts_in ? w->a->narrow : x);
     op->weighted = w->h->arch->experts_read_weighted;
@@ -50,6 +54,7 @@ static void add_experts(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, c
     op = add_products(w, rows, w->h->experts.n_ff, w->a->gate);
     op->input = LLMC_INPUT_ACTIVATION;
     op->activation = (int)w->h->activation;
+    op->limit = sizes_of(w, l)->experts_limit;
     op->up = w->a->up;
     add_part(op, l->down_experts, l->down_experts_bias, w->a->expert_rows);
 }
@@ -79,6 +84,7 @@ static void add_shared(llmc_op_writer *w, const llmc_layer *l, uint32_t rows, fl
     m->accumulate = 1;
     m->input = LLMC_INPUT_ACTIVATION;
     m->activation = (int)w->h->activation;
+    m->limit = sizes_of(w, l)->limit;
     m->up = w->a->up;
 }
 

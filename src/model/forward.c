@@ -371,6 +371,7 @@ static void add_down(writer *w, uint32_t layer, uint32_t rows, float *x) {
     m->input = LLMC_INPUT_ACTIVATION;
     m->activation = (int)w->h->activation;
     m->xielu = &l->xielu;
+    m->limit = w->h->sizes[layer].limit;
     m->norm = l->ffn_sub_norm;
     m->eps = w->h->norm_eps;
     m->up = w->a->up;
@@ -506,7 +507,7 @@ static void add_output_gate(writer *w, uint32_t layer, uint32_t n_tokens) {
 static void add_attention(writer *w, uint32_t layer, uint32_t n_tokens) {
     if (!(w->h->layer[layer] & LLMC_LAYER_ATTENDS)) return;
     add_attend(w, layer);
-    if (w->h->arch->gated_query || w->h->arch->gated_output) add_output_gate(w, layer, n_tokens);
+    if (w->h->arch->gated_query || layer_of(w, layer)->out_gate) add_output_gate(w, layer, n_tokens);
     if (w->h->latent.kv_rank) llmc_write_latent_values(w, layer, n_tokens);
 }
 

@@ -22,12 +22,13 @@ static uint32_t larger(uint32_t a, uint32_t b) {
 /* Of architectures whose layers may differ. */
 static void read_head_counts_of_layers(llmc_key_reader *reader, llmc_hparams *h) {
     uint32_t heads[LLMC_MAX_LAYERS], kv_heads[LLMC_MAX_LAYERS], min = h->arch->may_idle ? 0 : 1;
-    if (!llmc_read_u32_of_layers(reader, "attention.head_count", heads, h->n_layers, min, LLMC_MAX_HEADS)) {
+    const uint32_t n = h->n_layers + h->n_extra_layers;
+    if (!llmc_read_u32_of_layers(reader, "attention.head_count", heads, n, min, LLMC_MAX_HEADS)) {
         if (reader->status == LLMCALL_OK) llmc_fail_missing(reader);
         return;
     }
     memcpy(kv_heads, heads, sizeof kv_heads);
-    (void)llmc_read_u32_of_layers(reader, "attention.head_count_kv", kv_heads, h->n_layers, min, LLMC_MAX_HEADS);
+    (void)llmc_read_u32_of_layers(reader, "attention.head_count_kv", kv_heads, n, min, LLMC_MAX_HEADS);
     for (uint32_t i = 0; i < h->n_layers && reader->status == LLMCALL_OK; i++) {
         h->sizes[i].n_heads = (uint16_t)heads[i];
         h->sizes[i].n_kv_heads = (uint16_t)(heads[i] ? kv_heads[i] : 0);
@@ -254,6 +255,29 @@ static void check_xielu(llmc_key_reader *reader, const llmc_hparams *h) {
     }
 }
 
+/* An array of numbers, or none. */
+static float read_limit(llmc_key_reader *reader, const char *name, uint32_t layer) {
+    llmc_gguf_array array;
+    int found = 0;
+    float limit = 0;
+    if (reader->status != LLMCALL_OK) return 0;
+    reader->status = llmc_gguf_get_array(reader->gguf, llmc_key_of(reader, name), &array, &found, reader->error);
+    if (reader->status == LLMCALL_OK && found && layer < array.count) {
+        reader->status = llmc_gguf_array_f32(&array, layer, &limit, reader->error);
+    }
+    if (reader->status != LLMCALL_OK || (limit >= 0 && limit <= 1e6f)) return limit;
+    reader->status = llmc_fail(reader->error, LLMCALL_E_FORMAT, NULL, reader->key, "%s of layer %u is %g; expected 0 to 1e6.",
+                               reader->key, layer, (double)limit);
+    return 0;
+}
+
+static void read_limits(llmc_key_reader *reader, llmc_hparams *h) {
+    for (uint32_t i = 0; i < h->n_layers && h->arch->limits; i++) {
+        h->sizes[i].limit = read_limit(reader, "swiglu_clamp_shexp", i);
+        h->sizes[i].experts_limit = read_limit(reader, "swiglu_clamp_exp", i);
+    }
+}
+
 static void read_factors(llmc_key_reader *reader, llmc_hparams *h) {
     const llmc_arch *arch = h->arch;
     int found = 0;
@@ -270,6 +294,7 @@ static void read_factors(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_read_f32(reader, "final_logit_softcapping", &h->logit_cap, 0.0f, 1e6f, &found);
     if (arch->clamp) llmc_read_f32(reader, "attention.clamp_kqv", &h->clamp, 0.0f, 1e6f, &found);
     read_alibi(reader, h);
+    read_limits(reader, h);
     read_temperature(reader, h);
     int parallel = 1;
     if (arch->residual == LLMC_RESIDUAL_BY_KEY) llmc_read_bool(reader, "use_parallel_residual", &parallel);

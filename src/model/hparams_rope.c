@@ -122,6 +122,13 @@ static void mark_windows(llmc_key_reader *reader, llmc_hparams *h) {
     }
 }
 
+/* Where only layers with a window turn as many dimensions as the key says. */
+static void halve_turning(llmc_key_reader *reader, llmc_hparams *h) {
+    h->rope.n_rot /= 2;
+    llmc_key_of(reader, "rope.dimension_count");
+    if (reader->status == LLMCALL_OK && h->rope.n_rot % 2) llmc_fail_u32(reader, 2 * h->rope.n_rot, "a multiple of 4");
+}
+
 void llmc_read_windows(llmc_key_reader *reader, llmc_hparams *h) {
     const llmc_arch *arch = h->arch;
     if (arch->window_pattern == 0 || (arch->window_layers && arch->window_layers != h->n_layers)) return;
@@ -130,6 +137,7 @@ void llmc_read_windows(llmc_key_reader *reader, llmc_hparams *h) {
     if (h->window == 0) return;
     mark_windows(reader, h);
     read_window_rope(reader, h);
+    if (arch->half_turns) halve_turning(reader, h);
 }
 
 void llmc_mark_turning(llmc_key_reader *reader, llmc_hparams *h) {

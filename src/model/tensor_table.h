@@ -28,7 +28,7 @@
     DIM(VOCAB, h->n_vocab)                                                                                                     \
     DIM(TOKEN_TYPES, h->n_token_types)                                                                                         \
     DIM(CONTEXT, h->context_length)                                                                                            \
-    DIM(ROPE_PAIRS, h->rope.n_rot / 2)                                                                                         \
+    DIM(ROPE_PAIRS, (h->arch->half_turns ? h->window_rope.n_rot : h->rope.n_rot) / 2)                                          \
     DIM(EXPERTS, h->experts.n)                                                                                                 \
     DIM(EXPERT_FF, h->experts.n_ff)                                                                                            \
     DIM(EXPERT_FF_2, 2 * h->experts.n_ff)                                                                                      \
@@ -113,7 +113,7 @@ typedef enum llmc_dim { LLMC_EACH_DIM(LLMC_DIM_NAME) } llmc_dim;
     NEED(ROW_NORM_BIAS, if_there(attends &&kind == LLMC_HEAD_NORM_ROW && a->layer_norm, LLMC_OPTIONAL))                        \
     NEED(ROW_NORM, if_there(attends && kind == LLMC_HEAD_NORM_ROW, a->head_norm))                                              \
     NEED(EACH_NORM, if_there(attends && kind >= LLMC_HEAD_NORM_EACH, a->head_norm))                                            \
-    NEED(OUT_GATE, required_if(attends && a->gated_output))                                                                    \
+    NEED(OUT_GATE, if_there(attends && a->gated_output, a->gate_optional ? LLMC_OPTIONAL : LLMC_REQUIRED))                                                                    \
     NEED(SINKS, if_there(attends, a->sinks))                                                                                   \
     NEED(LATENT, required_if(latent))                                                                                          \
     NEED(LATENT_SPLIT, required_if(latent && !f->hparams->latent.joined))                                                      \

@@ -120,6 +120,18 @@ static void xielus_are_equal(void **state) {
     }
 }
 
+static void limits_equal_doubles(void **state) {
+    (void)state;
+    llmc_activation_kernels kernels;
+    llmc_activation_kernels_init(&kernels, LLMC_TIER_C);
+    for (int i = -400; i < 400; i++) {
+        float gate = (float)i * 0.05f, up = (float)(i % 37) * 0.5f, y;
+        kernels.swiglu_limited(&gate, &up, 7.0f, 1, &y);
+        double expected = fmin(gate / (1 + exp(-gate)), 7) * fmax(-7, fmin(7, up));
+        assert_true(fabs(y - expected) <= 1e-5 * fabs(expected) + 1e-6);
+    }
+}
+
 static void xielu_equals_doubles(void **state) {
     (void)state;
     llmc_activation_kernels kernels;
@@ -195,7 +207,8 @@ int main(void) {
         cmocka_unit_test(tiers_equal_portable),      cmocka_unit_test(soft_caps_are_equal),
         cmocka_unit_test(activations_equal_doubles), cmocka_unit_test(tanh_is_accurate),
         cmocka_unit_test(xielus_are_equal),          cmocka_unit_test(xielu_equals_doubles),
-        cmocka_unit_test(exp_is_accurate),           cmocka_unit_test(exp_at_the_edges),
+        cmocka_unit_test(limits_equal_doubles),      cmocka_unit_test(exp_is_accurate),
+        cmocka_unit_test(exp_at_the_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

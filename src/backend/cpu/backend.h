@@ -219,6 +219,9 @@ void llmc_cpu_store_and_attend(const llmc_cpu_thread *thread, const llmc_op_rope
 void llmc_cpu_store_head(const llmc_cpu_thread *thread, const llmc_op_rope_store *op, const llmc_segment *segment,
                          uint32_t token, uint32_t kv_head);
 /* A row of the product's input as its weights read it: at thread->row, or where it is. */
+/* A gated or plain activation of a row, into thread->row; limit as in llmc_op_matmul. */
+void llmc_cpu_activate(const llmc_cpu_thread *thread, int activation, float limit, const float *gate, const float *up,
+                       uint32_t n);
 const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row);
 const llmc_segment *llmc_cpu_segment_of(const llmc_batch *batch, uint32_t token);
 

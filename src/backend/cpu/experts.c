@@ -156,7 +156,7 @@ static float weight_of_slot(const routes *r, uint32_t slot, uint32_t n_used) {
 static const float *input_of(const llmc_cpu_thread *thread, const llmc_op_experts *op, const routes *r, uint32_t slot) {
     if (op->input == LLMC_INPUT_ACTIVATION) {
         const float *up = op->up ? op->up + (size_t)slot * op->width : NULL;
-        thread->backend->activation.of[op->activation](op->src + (size_t)slot * op->width, up, op->width, thread->row);
+        llmc_cpu_activate(thread, op->activation, op->limit, op->src + (size_t)slot * op->width, up, op->width);
         return thread->row;
     }
     const float *x = op->src + (size_t)r->row_of[slot] * op->width;

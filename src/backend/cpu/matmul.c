@@ -88,6 +88,13 @@ static void plan_forms(const llmc_cpu_thread *thread, pass *p) {
     }
 }
 
+void llmc_cpu_activate(const llmc_cpu_thread *thread, int activation, float limit, const float *gate, const float *up,
+                       uint32_t n) {
+    const llmc_activation_kernels *kernels = &thread->backend->activation;
+    if (limit > 0) kernels->swiglu_limited(gate, up, limit, n, thread->row);
+    else kernels->of[activation](gate, up, n, thread->row);
+}
+
 const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_matmul *op, uint32_t row) {
     const llmc_norm_kernels *kernels = &thread->backend->norm;
     const float *src = op->src + (size_t)row * op->width;
@@ -100,7 +107,7 @@ const float *llmc_cpu_transform(const llmc_cpu_thread *thread, const llmc_op_mat
         thread->backend->activation.xielu(src, op->xielu, op->width, thread->row);
     } else {
         const float *up = op->up ? op->up + (size_t)row * op->width : NULL;
-        thread->backend->activation.of[op->activation](src, up, op->width, thread->row);
+        llmc_cpu_activate(thread, op->activation, op->limit, src, up, op->width);
     }
     if (op->input == LLMC_INPUT_ACTIVATION && op->norm)
         kernels->rms_norm(thread->row, op->norm, op->width, op->eps, thread->row);
