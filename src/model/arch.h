@@ -152,12 +152,13 @@ typedef struct llmc_arch {
     uint8_t experts_read_weighted; /* an expert's weight multiplies what it reads, not what it puts out */
     uint8_t router_reads_x;        /* the router reads the layer's input as it is, before attention */
     uint8_t experts_biased;        /* router and experts have biases */
-    uint8_t selection_bare;        /* exp_probs_b has no ".bias" behind it */
-    uint8_t shared_expert;         /* there is one for every row, of the others' length, unless keys say otherwise */
-    uint8_t shared_mean;           /* what experts add is halved where there is a shared one: their mean with it */
-    uint8_t shared_gate;           /* ffn_gate_inp_shexp: its sigmoid multiplies the shared expert */
-    uint8_t shared_length_each;    /* expert_shared_feed_forward_length is of one of expert_shared_count */
-    uint8_t latent;                /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
+    uint8_t ff_of_used;         /* without a key of their own, experts have feed_forward_length among those that a token uses */
+    uint8_t selection_bare;     /* exp_probs_b has no ".bias" behind it */
+    uint8_t shared_expert;      /* there is one for every row, of the others' length, unless keys say otherwise */
+    uint8_t shared_mean;        /* what experts add is halved where there is a shared one: their mean with it */
+    uint8_t shared_gate;        /* ffn_gate_inp_shexp: its sigmoid multiplies the shared expert */
+    uint8_t shared_length_each; /* expert_shared_feed_forward_length is of one of expert_shared_count */
+    uint8_t latent;             /* multi-head latent attention: attn_kv_a_mqa and the rest of it */
     llmc_mixer mixer;
     llmc_recurrence recurrence;
     llmc_feeding feeding;

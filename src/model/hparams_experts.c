@@ -40,7 +40,7 @@ static void read_gating(llmc_key_reader *reader, llmc_hparams *h) {
 
 static void read_shared(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_expert_params *e = &h->experts;
-    uint32_t count = h->arch->shared_expert, length = 0;
+    uint32_t count = h->arch->shared_expert, length = h->arch->ff_of_used && h->arch->shared_gate ? h->n_ff : 0;
     llmc_read_u32(reader, "expert_shared_count", &count, 0, LLMC_MAX_EXPERTS);
     llmc_read_u32(reader, "expert_shared_feed_forward_length", &length, 0, LLMC_MAX_FF);
     int whole = length > 0 && !h->arch->shared_length_each;
@@ -57,7 +57,8 @@ void llmc_read_experts(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_read_u32(reader, "expert_count", &e->n, 0, LLMC_MAX_EXPERTS);
     if (reader->status != LLMCALL_OK || e->n == 0) return;
     llmc_require_u32(reader, "expert_used_count", &e->n_used, 1, e->n);
-    e->n_ff = h->n_ff;
+    if (reader->status != LLMCALL_OK) return;
+    e->n_ff = h->arch->ff_of_used ? h->n_ff / e->n_used : h->n_ff;
     e->width = h->width;
     if (h->arch->experts_narrow) llmc_read_u32(reader, "moe_latent_size", &e->width, 1, h->width);
     llmc_read_u32_or_array(reader, "expert_feed_forward_length", &e->n_ff, h->n_layers + h->n_extra_layers, 1, LLMC_MAX_FF,

@@ -154,6 +154,8 @@ BAD_NUMBERS = [
     ("laguna-experts8", "attention.head_count", "ARRAY", [4, 6, 6, 6, 6], "FORMAT", "blk.4.attn_q.weight"),
     ("laguna-plain", "attention.head_count", "ARRAY", [4], "FORMAT", "attention.head_count"),
     ("dbrx-experts8", "attention.clamp_kqv", "FLOAT32", -1.0, "FORMAT", "attention.clamp_kqv"),
+    ("qwen2moe-first", "expert_used_count", "UINT32", 0, "FORMAT", "expert_used_count"),
+    ("qwen2moe-first", "expert_used_count", "UINT32", 8, "FORMAT", "blk.0.ffn_gate_exps.weight"),
     ("qwen2moe-experts8", "expert_shared_feed_forward_length", "UINT32", 32, "FORMAT", "blk.0.ffn_gate_shexp.weight"),
     ("qwen3moe-moe", "expert_feed_forward_length", "UINT32", 64, "FORMAT", "blk.0.ffn_gate_exps.weight"),
     ("gpt-oss-moe", "attention.sliding_window", "UINT32", 1 << 31, "FORMAT", "attention.sliding_window"),
