@@ -190,7 +190,8 @@ static const llmc_arch arch_table[] = {
      .head_norm_kind = LLMC_HEAD_NORM_ROW, .alibi = LLMC_REQUIRED, .activation = LLMC_GEGLU_EXACT, .may_fuse_gate_up = 1},
     {"jina-bert-v3", "Jina Embeddings 3", HALVES, ENCODER, OPTIONAL_BIASES, .activation = LLMC_GELU_EXACT},
     {"neo-bert", "NeoBERT", .both_sides = 1, .fused_gate_up = 1, .output_norm_named_enc = 1},
-    {"deepseek2", "DeepSeek-V2, V3, R1, Kimi K2", .latent = 1, EXPERTS, .experts_unnormalized = 1, .temperature = 1},
+    {"deepseek2", "DeepSeek-V2, V3, R1, Kimi K2, GLM-4.7 Flash", .latent = 1, EXPERTS, .experts_unnormalized = 1,
+     .temperature = 1},
     {"mistral4", "Mistral Small 4", .latent = 1, EXPERTS, .experts_unnormalized = 1, .temperature = 1},
 };
 

@@ -1,6 +1,7 @@
 /* The numbers of layers with experts. */
 #include <stdio.h>
 
+#include "backend/backend.h"
 #include "model/hparams.h"
 
 /* A layer has experts if it has a router: leading layers and every second one may have none. */
@@ -12,12 +13,21 @@ static void mark_experts(const llmc_gguf *gguf, llmc_hparams *h) {
     }
 }
 
+/* The first files of GLM-4.7 Flash do not say that their routers are sigmoids. */
+static uint32_t default_gating(llmc_key_reader *reader, const llmc_hparams *h) {
+    uint32_t n_vocab = 0;
+    if (h->arch->latent && (h->n_layers == 47 || h->n_layers == 48)) {
+        llmc_read_u32(reader, "vocab_size", &n_vocab, 1, LLMC_MAX_VOCAB);
+    }
+    return n_vocab == 154880 ? LLMC_GATE_SIGMOID : h->arch->experts_gating;
+}
+
 static void read_gating(llmc_key_reader *reader, llmc_hparams *h) {
     llmc_expert_params *e = &h->experts;
-    uint32_t gating = h->arch->experts_gating;
+    uint32_t by_default = default_gating(reader, h), gating = by_default;
     int found = 0;
     llmc_read_u32(reader, "expert_gating_func", &gating, 0, 4);
-    if (gating == 0) gating = h->arch->experts_gating;
+    if (gating == 0) gating = by_default;
     if (gating == 4 && reader->status == LLMCALL_OK) {
         reader->status = llmc_fail(reader->error, LLMCALL_E_UNSUPPORTED, NULL, reader->key,
                                    "%s is 4 (sqrt of softplus), which is not supported.", reader->key);

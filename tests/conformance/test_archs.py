@@ -91,6 +91,24 @@ def test_windows_keep_what_they_need(name, tmp_path):
             assert results == [answer] * 4
 
 
+@pytest.mark.slow
+def test_first_files_of_glm_flash(tmp_path):
+    """They are told by layers and vocabulary, and routed as if they said that the router is a sigmoid."""
+    spec, size = fixtures.description("deepseek2-lite"), 154880
+    blocks = [[tensor for tensor in spec["tensors"] if tensor[0].startswith(f"blk.{i}.")] for i in (0, 25)]
+    ends = [[name, [size, *shape[1:]], *limits] if shape[0] == spec["n_vocab"] else [name, shape, *limits]
+            for name, shape, *limits in spec["tensors"] if not name.startswith("blk.")]
+    spec["tensors"] = ends + [[f"blk.{i}.{name.split('.', 2)[2]}", *rest] for i in range(47) for name, *rest in blocks[i == 46]]
+    dropped = ("vocab_size", "block_count", "leading_dense_block_count", "expert_gating_func")
+    spec["keys"] = [entry for entry in spec["keys"] if not entry[0].endswith(dropped)]
+    spec["keys"] += [["deepseek2.block_count", "UINT32", 47], ["deepseek2.vocab_size", "UINT32", size]]
+    results = []
+    for gating in ([], [["deepseek2.expert_gating_func", "UINT32", 2]], [["deepseek2.expert_gating_func", "UINT32", 1]]):
+        fixtures.write({**spec, "keys": spec["keys"] + gating}, tmp_path / "model.gguf")
+        results.append(scores(tmp_path / "model.gguf", spec["tokens"][:4], threads=2))
+    assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
+
+
 def test_chunks_begin_anew(tmp_path):
     """Llama 4's windows: layers that have them see nothing before a multiple of their length."""
     spec = fixtures.description("llama4-experts8")
