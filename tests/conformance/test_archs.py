@@ -72,7 +72,7 @@ def windowed(name, path):
     fixtures.write(spec, path)
 
 
-@pytest.mark.parametrize("name", ["cohere2-dense", "gemma2-dense", "gemma3-dense", "gemma3n-dense", "gemma4-dense", "gpt-oss-moe", "olmo2-dense"])
+@pytest.mark.parametrize("name", ["afmoe-experts8", "cohere2-dense", "gemma2-dense", "gemma3-dense", "gemma3n-dense", "gemma4-dense", "gpt-oss-moe", "laguna-experts8", "llama4-experts8", "olmo2-dense"])
 def test_windows_keep_what_they_need(name, tmp_path):
     """With a long context layers with a window have pages of their own, and the answer has the same bits."""
     path, tokens = tmp_path / "model.gguf", [(i * 37 + i * i) % 128 for i in range(700)]

@@ -24,7 +24,7 @@ static void say_positions(const llmc_arch *a) {
     say(a->alibi == LLMC_REQUIRED, a->alibi_layers ? "or ALiBi" : "ALiBi");
     say(a->alibi == LLMC_OPTIONAL, "ALiBi if the file says so");
     say(a->no_rope_step > 1, "some layers without RoPE");
-    say(a->temperature, "temperature by position");
+    say(a->temperature || a->temperature_unturned, "temperature by position");
 }
 
 static void say_attention(const llmc_arch *a) {
@@ -35,7 +35,8 @@ static void say_attention(const llmc_arch *a) {
     say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_ROW, "norm over all heads");
     say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_EACH, "layer norm of each head");
     say(a->head_norm != LLMC_ABSENT && a->head_norm_kind == LLMC_HEAD_NORM_EACH_RMS, "norm of each head");
-    say(a->window_pattern > 0, "sliding windows");
+    say(a->turned_norm_unless > 0, "heads divided by their RMS after RoPE");
+    say(a->window_pattern > 0, a->window_chunks ? "windows that begin anew" : "sliding windows");
     say(a->only_windows_turn, "RoPE only there");
     say(a->score_cap > 0, "soft caps");
     say(a->clamp, "clamped heads");
