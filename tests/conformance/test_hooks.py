@@ -232,11 +232,11 @@ def test_span_hook(model_path):
 
 def test_a_slow_hook_does_not_stall_others(model_path):
     """A bill that takes long to be delivered keeps nobody waiting but the next bill."""
-    with llmcall.Engine(model_path, usage=lambda bill: time.sleep(0.3), **SMALL) as engine:
+    with llmcall.Engine(model_path, usage=lambda bill: time.sleep(1), **SMALL) as engine:
         start = time.monotonic()
         for _ in range(5):
             engine.completions.create(prompt="a", max_tokens=1)
-        assert time.monotonic() - start < 1.2
+        assert time.monotonic() - start < 4
 
 
 def test_log_and_description(fixture_path):
