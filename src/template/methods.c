@@ -398,8 +398,8 @@ METHOD(str_join) {
     llmc_text_init(&text, &r->arena);
     for (uint32_t i = 0; i < count; i++) {
         llmc_value item = items[i];
-        if (!llmc_render_step(r, 0) || !want_text(r, &item, "join()")) return 0;
-        if (self->kind && !llmc_escape_html(r, &item, &item)) return 0;
+        if (!llmc_render_step(r, 0)) return 0;
+        if (!(self->kind ? llmc_escape_html(r, &item, &item) : want_text(r, &item, "join()"))) return 0;
         if (i) llmc_text_add(&text, self->as.text, self->size);
         llmc_text_add(&text, item.as.text, item.size);
     }

@@ -42,6 +42,7 @@ GROUPS = {
 {{ (s|nope) ~ (1 if true) }}
 {% if false %}{% for x in l %}{{ x|nope }}{% endfor %}{% endif %}
 {% if false %}{% set x | nope %}{% endset %}{% endif %}
+{{ ('<'|e).join([1, '<', (2, '>')]) }}
 """,
     "numbers": r"""
 {{ 1 }} {{ -1 }} {{ +1 }} {{ 1_000 }} {{ 0x1F }} {{ 0b101 }} {{ 0o17 }} {{ 00 }} {{ 1e3 }} {{ 1.5e-7 }} {{ 1_0.2_5 }} {{ 2.0 }}
