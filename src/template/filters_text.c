@@ -112,14 +112,19 @@ static int short_enough(const llmc_value *value, int64_t length, int64_t leeway)
     return (list ? value->as.list->count : value->as.dict->count) <= length + leeway;
 }
 
+/* A size to compare with, which need not be whole. */
+static int want_size(llmc_render *r, const llmc_value *value, int64_t standard, int64_t *size) {
+    const double real = value->type == LLMC_FLOAT ? value->as.real : 0;
+    if (value->type != LLMC_FLOAT) return llmc_want_int(r, value, standard, size);
+    return *size = real > 1e15 ? (int64_t)1e15 : real >= 0 ? (int64_t)real : -1, 1;
+}
+
 FILTER(filter_truncate) {
     llmc_value text, end = MISSING(2) ? llmc_value_literal("...") : *ARG(2);
     const int fraction = ARG(0)->type == LLMC_FLOAT, usual = ARG(3)->type == LLMC_NONE; /* fits only what need not be cut */
     int64_t length = 255, leeway = 5;
     llmc_text result;
-    if (fraction) length = ARG(0)->as.real > 1e15 ? (int64_t)1e15 : ARG(0)->as.real > 0 ? (int64_t)ARG(0)->as.real : -1;
-    else if (!llmc_want_int(r, ARG(0), 255, &length)) return 0;
-    if (!usual && !llmc_want_int(r, ARG(3), 5, &leeway)) return 0;
+    if (!want_size(r, ARG(0), 255, &length) || (!usual && !want_size(r, ARG(3), 5, &leeway))) return 0;
     if (self->type > LLMC_STRING && short_enough(self, length, leeway)) return *out = *self, 1;
     if (self->type != LLMC_STRING && self->type != LLMC_UNDEFINED)
         return llmc_render_fail(r, "truncate takes a text, not '%s'", llmc_value_type_name(self));
@@ -346,7 +351,7 @@ FILTER(filter_tojson) {
     llmc_text text;
     style.ensure_ascii = !MISSING(0) && llmc_value_truth(ARG(0));
     style.sort_keys = !MISSING(3) && llmc_value_truth(ARG(3));
-    if (!MISSING(1) && ARG(1)->type != LLMC_NONE) {
+    if (!MISSING(1) && ARG(1)->type != LLMC_NONE && self->type != LLMC_STRING) { /* json.dumps() looks no further for a text */
         style.indent = *ARG(1);
         if (style.indent.type != LLMC_STRING && !llmc_operate(r, '*', &space, ARG(1), &style.indent)) return 0;
         style.item_separator = llmc_value_literal(",");

@@ -55,7 +55,7 @@ DATA = ["x", " ", "\n", "\n\n", "  \n", "\n  ", "\t", "a b\n    ", "\r\n", "日"
 
 
 REFUSALS = ["cannot be printed", "has no real value", "integer overflow", "an integer of 64 bits", "wants an int", "takes a number, not 'float'",
-            "unhashable type: 'range'", "'dict_", "round to that many digits",
+            "unhashable type: 'range'", "unhashable type: 'tuple'", "'dict_", "round to that many digits",
             "slice indices must be integers", "cannot be sliced"]  # jinja2 folds ''[1.5:] to undefined, where x[1.5:] raises
 MISTAKES = "AssertionError", "NameError: name 'inf'", "SyntaxError"  # of jinja2 itself
 
