@@ -436,7 +436,8 @@ LLMCALL_API llmcall_status llmcall_model_info(llmcall_engine *engine, const char
  * 1), the model's general.architecture, and tensors NAME.lora_a (rank, inputs) and NAME.lora_b (outputs, rank) for tensors NAME
  * of the model, as convert_lora_to_gguf.py of llama.cpp writes it: F32, F16 or BF16, held as they are; other types are held as
  * F32. Every matrix that is multiplied with may have one, also tensors that hold several (attn_qkv, ffn_up with the gate), and
- * of experts all together (n, rank, inputs) and (n, outputs, rank); and the token embeddings, whose lora_a is (tokens, rank). */
+ * of experts all together (n, rank, inputs) and (n, outputs, rank); and the token embeddings, whose lora_a is (tokens, rank). Not
+ * the matrices of latent attention by head (attn_k_b, attn_v_b) and of Gemma 3n's streams (altup_proj, altup_unembd_proj). */
 typedef struct llmcall_adapter_options {
     uint32_t struct_size;
     uint32_t reserved;

@@ -18,7 +18,8 @@ OPTIONS = {"context_length": 256, "kv_bytes": 16 << 20}
 LONG = [(i * 37 + i * i) % 128 for i in range(70)]
 NAMES = fixtures.names()
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-NOT_PRODUCTS = ("norm", "token_embd", "position_embd", "conv", "attn_k_b", "attn_v_b", "ssm_a", "ssm_d", "rope", "sinks", "lerp", "blk.0.time_mix_v1", "blk.0.time_mix_v2")
+NOT_PRODUCTS = ("norm", "token_embd", "position_embd", "conv", "attn_k_b", "attn_v_b", "ssm_a", "ssm_d", "rope", "sinks", "lerp", "blk.0.time_mix_v1", "blk.0.time_mix_v2",
+                "altup_proj", "altup_unembd_proj")
 
 
 def pairs_for(name, seed=1, rank=4, size=0.02, only=""):
