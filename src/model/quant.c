@@ -226,27 +226,17 @@ static void grid_block(int32_t type, int codes, int n_scales, const uint8_t *blo
     for (int i = 0; i < 256; i++) out[i] = d * (float)scale[i * n_scales / 256] * (float)llmc_codes[codes][field[i]];
 }
 
-static void iq3_xxs_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ3_XXS, LLMC_CODES_IQ3_XXS, 8, block, out);
-}
-static void iq3_s_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ3_S, LLMC_CODES_IQ3_S, 8, block, out);
-}
-static void iq2_xxs_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ2_XXS, LLMC_CODES_IQ2, 8, block, out);
-}
-static void iq2_xs_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ2_XS, LLMC_CODES_IQ2, 16, block, out);
-}
-static void iq2_s_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ2_S, LLMC_CODES_IQ2, 16, block, out);
-}
-static void iq1_s_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ1_S, LLMC_CODES_IQ1, 8, block, out);
-}
-static void iq1_m_block(const uint8_t *block, float *out) {
-    grid_block(LLMC_TYPE_IQ1_M, LLMC_CODES_IQ1, 16, block, out);
-}
+#define GRID_BLOCK(name, type, codes, n_scales)                                                                                \
+    static void name(const uint8_t *block, float *out) {                                                                       \
+        grid_block(type, codes, n_scales, block, out);                                                                         \
+    }
+GRID_BLOCK(iq3_xxs_block, LLMC_TYPE_IQ3_XXS, LLMC_CODES_IQ3_XXS, 8)
+GRID_BLOCK(iq3_s_block, LLMC_TYPE_IQ3_S, LLMC_CODES_IQ3_S, 8)
+GRID_BLOCK(iq2_xxs_block, LLMC_TYPE_IQ2_XXS, LLMC_CODES_IQ2, 8)
+GRID_BLOCK(iq2_xs_block, LLMC_TYPE_IQ2_XS, LLMC_CODES_IQ2, 16)
+GRID_BLOCK(iq2_s_block, LLMC_TYPE_IQ2_S, LLMC_CODES_IQ2, 16)
+GRID_BLOCK(iq1_s_block, LLMC_TYPE_IQ1_S, LLMC_CODES_IQ1, 8)
+GRID_BLOCK(iq1_m_block, LLMC_TYPE_IQ1_M, LLMC_CODES_IQ1, 16)
 
 /* Indexed by ggml's id. */
 static void (*const block_functions[])(const uint8_t *block, float *out) = {

@@ -44,37 +44,18 @@ INLINE void every(const llmc_activation activation, const float *gate, const flo
     store(y + i, there, apply(activation, load(gate + i, there), second));
 }
 
-static void swiglu(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_SWIGLU, gate, up, n, y);
-}
-
-static void geglu(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_GEGLU, gate, up, n, y);
-}
-
-static void geglu_exact(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_GEGLU_EXACT, gate, up, n, y);
-}
-
-static void swiglu_clamped(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_SWIGLU_CLAMPED, gate, up, n, y);
-}
-
-static void gelu(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_GELU, gate, up, n, y);
-}
-
-static void reglu(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_REGLU, gate, up, n, y);
-}
-
-static void relu_squared(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_RELU_SQUARED, gate, up, n, y);
-}
-
-static void gelu_exact(const float *gate, const float *up, uint32_t n, float *y) {
-    every(LLMC_GELU_EXACT, gate, up, n, y);
-}
+#define EVERY(name, activation)                                                                                                \
+    static void name(const float *gate, const float *up, uint32_t n, float *y) {                                               \
+        every(activation, gate, up, n, y);                                                                                     \
+    }
+EVERY(swiglu, LLMC_SWIGLU)
+EVERY(geglu, LLMC_GEGLU)
+EVERY(geglu_exact, LLMC_GEGLU_EXACT)
+EVERY(swiglu_clamped, LLMC_SWIGLU_CLAMPED)
+EVERY(gelu, LLMC_GELU)
+EVERY(reglu, LLMC_REGLU)
+EVERY(relu_squared, LLMC_RELU_SQUARED)
+EVERY(gelu_exact, LLMC_GELU_EXACT)
 
 static void xielu(const float *from, const llmc_xielu *numbers, uint32_t n, float *y) {
     const vector above = OP(set1)(numbers->above), below = OP(set1)(numbers->below);

@@ -86,98 +86,57 @@ typedef struct step {
     uint32_t n_ops;
 } step;
 
+static void matmul(const llmc_cpu_thread *thread, const llmc_op_matmul *op) {
+    llmc_cpu_matmul(thread, op);
+    if (op->lora) llmc_cpu_lora(thread, op);
+}
+
+/* X(kind, what runs it, its member of the operation) */
+#define OPERATIONS(X)                                                                                                          \
+    X(EMBED, embed, embed)                                                                                                     \
+    X(ROPE_TABLE, rope_table, rope_table)                                                                                      \
+    X(MATMUL, matmul, matmul)                                                                                                  \
+    X(ROPE_STORE, llmc_cpu_rope_store, rope_store)                                                                             \
+    X(ATTENTION, llmc_cpu_attention, attention)                                                                                \
+    X(GATHER, gather, gather)                                                                                                  \
+    X(CONV, llmc_cpu_conv, conv)                                                                                               \
+    X(SCAN, llmc_cpu_scan, scan)                                                                                               \
+    X(CHANNEL_SCAN, llmc_cpu_channel_scan, channel_scan)                                                                       \
+    X(DECAY, llmc_cpu_decay, decay)                                                                                            \
+    X(SHIFT, llmc_cpu_shift, shift)                                                                                            \
+    X(WKV, llmc_cpu_wkv, wkv)                                                                                                  \
+    X(UNIT, llmc_cpu_unit, unit)                                                                                               \
+    X(DELTA, llmc_cpu_delta, delta)                                                                                            \
+    X(GROUP_NORM, llmc_cpu_group_norm, group_norm)                                                                             \
+    X(SIGMOID, llmc_cpu_sigmoid, sigmoid)                                                                                      \
+    X(BLOCKS, llmc_cpu_blocks, blocks)                                                                                         \
+    X(NORM, norm, norm)                                                                                                        \
+    X(SOFT_CAP, soft_cap, soft_cap)                                                                                            \
+    X(ROUTE, llmc_cpu_route, route)                                                                                            \
+    X(EXPERTS, llmc_cpu_experts, experts)                                                                                      \
+    X(COMBINE, llmc_cpu_combine, combine)                                                                                      \
+    X(SPLIT_LATENT, llmc_cpu_split_latent, split_latent)                                                                       \
+    X(HEADS, llmc_cpu_heads, heads)                                                                                            \
+    X(MIX, llmc_cpu_mix, mix)                                                                                                  \
+    X(LENGTH, llmc_cpu_length, length)                                                                                         \
+    X(SPARSE, llmc_cpu_sparse, sparse)
+#define RUN(kind, function, member)                                                                                            \
+    case LLMC_OP_##kind:                                                                                                       \
+        function(thread, &op->u.member);                                                                                       \
+        break;
+
+static void run_op(const llmc_cpu_thread *thread, const llmc_op *op) {
+    switch (op->kind) { OPERATIONS(RUN) }
+}
+
 /* Runs the operations at ops; returns how many that were. */
 static uint32_t run_ops(const llmc_cpu_thread *thread, const llmc_op *ops, uint32_t n_ops) {
-    const llmc_op *next = n_ops > 1 ? &ops[1] : NULL;
-    switch (ops->kind) {
-    case LLMC_OP_EMBED:
-        embed(thread, &ops->u.embed);
-        break;
-    case LLMC_OP_ROPE_TABLE:
-        rope_table(thread, &ops->u.rope_table);
-        break;
-    case LLMC_OP_MATMUL:
-        llmc_cpu_matmul(thread, &ops->u.matmul);
-        if (ops->u.matmul.lora) llmc_cpu_lora(thread, &ops->u.matmul);
-        break;
-    case LLMC_OP_ROPE_STORE:
-        if (next && next->kind == LLMC_OP_ATTENTION &&
-            llmc_cpu_attention_fuses(thread, &ops->u.rope_store, &next->u.attention)) {
-            llmc_cpu_store_and_attend(thread, &ops->u.rope_store, &next->u.attention);
-            return 2;
-        }
-        llmc_cpu_rope_store(thread, &ops->u.rope_store);
-        break;
-    case LLMC_OP_ATTENTION:
-        llmc_cpu_attention(thread, &ops->u.attention);
-        break;
-    case LLMC_OP_GATHER:
-        gather(thread, &ops->u.gather);
-        break;
-    case LLMC_OP_CONV:
-        llmc_cpu_conv(thread, &ops->u.conv);
-        break;
-    case LLMC_OP_SCAN:
-        llmc_cpu_scan(thread, &ops->u.scan);
-        break;
-    case LLMC_OP_CHANNEL_SCAN:
-        llmc_cpu_channel_scan(thread, &ops->u.channel_scan);
-        break;
-    case LLMC_OP_DECAY:
-        llmc_cpu_decay(thread, &ops->u.decay);
-        break;
-    case LLMC_OP_SHIFT:
-        llmc_cpu_shift(thread, &ops->u.shift);
-        break;
-    case LLMC_OP_WKV:
-        llmc_cpu_wkv(thread, &ops->u.wkv);
-        break;
-    case LLMC_OP_UNIT:
-        llmc_cpu_unit(thread, &ops->u.unit);
-        break;
-    case LLMC_OP_DELTA:
-        llmc_cpu_delta(thread, &ops->u.delta);
-        break;
-    case LLMC_OP_GROUP_NORM:
-        llmc_cpu_group_norm(thread, &ops->u.group_norm);
-        break;
-    case LLMC_OP_SIGMOID:
-        llmc_cpu_sigmoid(thread, &ops->u.sigmoid);
-        break;
-    case LLMC_OP_BLOCKS:
-        llmc_cpu_blocks(thread, &ops->u.blocks);
-        break;
-    case LLMC_OP_NORM:
-        norm(thread, &ops->u.norm);
-        break;
-    case LLMC_OP_SOFT_CAP:
-        soft_cap(thread, &ops->u.soft_cap);
-        break;
-    case LLMC_OP_ROUTE:
-        llmc_cpu_route(thread, &ops->u.route);
-        break;
-    case LLMC_OP_EXPERTS:
-        llmc_cpu_experts(thread, &ops->u.experts);
-        break;
-    case LLMC_OP_COMBINE:
-        llmc_cpu_combine(thread, &ops->u.combine);
-        break;
-    case LLMC_OP_SPLIT_LATENT:
-        llmc_cpu_split_latent(thread, &ops->u.split_latent);
-        break;
-    case LLMC_OP_HEADS:
-        llmc_cpu_heads(thread, &ops->u.heads);
-        break;
-    case LLMC_OP_MIX:
-        llmc_cpu_mix(thread, &ops->u.mix);
-        break;
-    case LLMC_OP_LENGTH:
-        llmc_cpu_length(thread, &ops->u.length);
-        break;
-    case LLMC_OP_SPARSE:
-        llmc_cpu_sparse(thread, &ops->u.sparse);
-        break;
+    if (n_ops > 1 && ops[0].kind == LLMC_OP_ROPE_STORE && ops[1].kind == LLMC_OP_ATTENTION &&
+        llmc_cpu_attention_fuses(thread, &ops[0].u.rope_store, &ops[1].u.attention)) {
+        llmc_cpu_store_and_attend(thread, &ops[0].u.rope_store, &ops[1].u.attention);
+        return 2;
     }
+    run_op(thread, ops);
     return 1;
 }
 
